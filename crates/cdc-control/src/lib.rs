@@ -1,0 +1,36 @@
+//! The control interface of a running pipeline: what it tells, what it is told, and the Unix socket
+//! between the two. The messages are in `proto/penstock/control/v1/control.proto`.
+//!
+//! ```text
+//! penstock status ── Client ── DIR/control.sock ── serve ── impl Control (the running pipeline)
+//! ```
+//!
+//! Only the user that owns the socket may connect (mode 0600); nothing else guards it.
+//!
+//! Start reading at [`Control`].
+
+mod client;
+mod convert;
+mod error;
+mod json;
+mod path;
+mod serve;
+
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    clippy::allow_attributes_without_reason,
+    clippy::missing_errors_doc,
+    clippy::too_many_lines,
+    reason = "generated; the documentation is in control.proto"
+)]
+pub mod v1 {
+    //! The messages, generated from `control.proto`.
+    tonic::include_proto!("penstock.control.v1");
+}
+
+pub use client::Client;
+pub use convert::{halt, state};
+pub use error::{Error, Result};
+pub use path::SOCKET;
+pub use serve::{Control, TailStream, serve};

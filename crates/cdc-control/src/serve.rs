@@ -1,0 +1,170 @@
+//! The side of the running pipeline: the trait it implements, and the server over its socket.
+//!
+//! The socket is bound under another name, given its mode, and only then renamed into place: nobody
+//! connects to one that others may use, and a socket left by a killed process is replaced.
+
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::error::{Error, Result};
+use crate::path::SocketPath;
+use crate::v1;
+use crate::v1::control_server::{Control as Rpc, ControlServer};
+
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Decoded records, without end unless the pipeline stops.
+pub type TailStream = Pin<Box<dyn Stream<Item = Result<v1::TailEvent, Status>> + Send>>;
+
+/// What a running pipeline can be asked and told.
+///
+/// An error's message is shown to the operator as it is: one line, without row values.
+pub trait Control: Send + Sync + 'static {
+    /// Tells one moment of everything; asked for up to ten times a second by each caller.
+    fn status(&self) -> impl Future<Output = Result<v1::StatusReply, Status>> + Send;
+
+    /// Runs one read-only SELECT on the projection. `row_limit` is not zero.
+    fn query(
+        &self,
+        request: v1::QueryRequest,
+    ) -> impl Future<Output = Result<v1::QueryReply, Status>> + Send;
+
+    /// Follows one topic, or all; ended by dropping the stream.
+    fn tail(
+        &self,
+        request: v1::TailRequest,
+    ) -> impl Future<Output = Result<TailStream, Status>> + Send;
+
+    /// Accepts the schema that was refused last under the subject; `NOT_FOUND` if none was.
+    fn accept_schema(
+        &self,
+        request: v1::AcceptSchemaRequest,
+    ) -> impl Future<Output = Result<v1::AcceptSchemaReply, Status>> + Send;
+
+    /// Begins to drain and stop, and returns at once.
+    fn stop(&self) -> impl Future<Output = Result<(), Status>> + Send;
+}
+
+/// Serves `control` over a Unix socket at `socket` (mode 0600) until `shutdown`, then ends every
+/// stream and removes the socket. The directory must exist.
+///
+/// # Errors
+/// [`Error::AlreadyServed`] if somebody answers at the socket, [`Error::Bind`] if it cannot be
+/// made; both before anything is served.
+pub async fn serve<C: Control>(
+    control: Arc<C>,
+    socket: &Path,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let listener = bind(socket).await?;
+    let rpc = Service { control, shutdown: shutdown.clone() };
+    let served = tonic::transport::Server::builder()
+        .add_service(ControlServer::new(rpc))
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), shutdown.cancelled_owned())
+        .await;
+    drop(std::fs::remove_file(socket));
+    Ok(served?)
+}
+
+async fn bind(socket: &Path) -> Result<UnixListener> {
+    let failed = |source: io::Error| Error::Bind { socket: socket.to_owned(), source };
+    let short = SocketPath::new(socket).map_err(failed)?;
+    if UnixStream::connect(short.as_path()).await.is_ok() {
+        return Err(Error::AlreadyServed { socket: socket.to_owned() });
+    }
+    let fresh = short.as_path().with_extension("new");
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&fresh).map_err(failed)?;
+    std::fs::set_permissions(&fresh, PermissionsExt::from_mode(0o600)).map_err(failed)?;
+    std::fs::rename(&fresh, short.as_path()).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Adapts a [`Control`] to the generated service.
+struct Service<C> {
+    control: Arc<C>,
+    shutdown: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl<C: Control> Rpc for Service<C> {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::StatusReply, Status>> + Send>>;
+    type TailStream = TailStream;
+
+    async fn status(
+        &self,
+        _request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusReply>, Status> {
+        self.control.status().await.map(Response::new)
+    }
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let interval = match request.into_inner().interval_ms {
+            0 => WATCH_INTERVAL,
+            ms => Duration::from_millis(ms.into()).max(WATCH_INTERVAL_MIN),
+        };
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let control = Arc::clone(&self.control);
+        let replies =
+            futures_util::stream::unfold((ticks, control), async |(mut ticks, control)| {
+                ticks.tick().await;
+                let reply = control.status().await;
+                Some((reply, (ticks, control)))
+            });
+        let until = self.shutdown.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(replies.take_until(until))))
+    }
+
+    async fn query(
+        &self,
+        request: Request<v1::QueryRequest>,
+    ) -> Result<Response<v1::QueryReply>, Status> {
+        let mut request = request.into_inner();
+        if request.row_limit == 0 {
+            request.row_limit = 10_000;
+        }
+        self.control.query(request).await.map(Response::new)
+    }
+
+    async fn tail(
+        &self,
+        request: Request<v1::TailRequest>,
+    ) -> Result<Response<Self::TailStream>, Status> {
+        let events = self.control.tail(request.into_inner()).await?;
+        let until = self.shutdown.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(events.take_until(until))))
+    }
+
+    async fn accept_schema(
+        &self,
+        request: Request<v1::AcceptSchemaRequest>,
+    ) -> Result<Response<v1::AcceptSchemaReply>, Status> {
+        self.control.accept_schema(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn stop(
+        &self,
+        _request: Request<v1::StopRequest>,
+    ) -> Result<Response<v1::StopReply>, Status> {
+        self.control.stop().await.map(|()| Response::new(v1::StopReply {}))
+    }
+}

@@ -1,0 +1,153 @@
+//! The port to a store that a projection keeps equal to the source.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cdc_model::{ChangeEvent, LogRecord, Offset, TopicId, TopicPartition};
+
+use crate::error::Classify;
+
+/// Number of a projection's generation, from 1: a rebuild writes to the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u32);
+
+/// Number of the projector that owns a sink; a later one fences those before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+/// Whether several projectors may write to one sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// One at a time writes all of it.
+    Exclusive,
+    /// Each writes the partitions it was dealt.
+    Partitioned,
+}
+
+/// How a sink makes rows and offsets move together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Atomicity {
+    /// In one transaction.
+    Transactional,
+    /// Every write is guarded by the event's version, so that repeating it changes nothing.
+    VersionGuarded,
+}
+
+/// What a sink is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SinkKind {
+    /// Who may write.
+    pub sharing: Sharing,
+    /// How offsets are kept.
+    pub atomicity: Atomicity,
+}
+
+/// The part of one partition that a batch covers: `first..next`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffsetRange {
+    /// The partition.
+    pub source: TopicPartition,
+    /// Its topic's identity.
+    pub topic_id: TopicId,
+    /// First offset covered: what the sink holds as its next offset for this partition, or the
+    /// partition's first if it holds none.
+    pub first: Offset,
+    /// First offset no longer covered; becomes the sink's next offset.
+    pub next: Offset,
+}
+
+/// A change to apply, and the record it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SinkChange {
+    /// The record's partition.
+    pub source: TopicPartition,
+    /// The record's offset.
+    pub offset: Offset,
+    /// The change.
+    pub event: ChangeEvent,
+}
+
+/// A record set aside because it, or one before it of the same key, can never be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedRecord {
+    /// The record, with its original bytes.
+    pub record: LogRecord,
+    /// Why it was parked; for one that follows a parked key, which offset it follows.
+    pub reason: String,
+}
+
+/// What to do in one transaction of the sink.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SinkBatch {
+    /// The generation to write to.
+    pub generation: Generation,
+    /// The writer's epoch, from [`SinkState::epoch`].
+    pub epoch: Epoch,
+    /// The offsets covered.
+    pub ranges: Vec<OffsetRange>,
+    /// The changes; of each partition in offset order.
+    pub changes: Vec<SinkChange>,
+    /// Records to park.
+    pub park: Vec<ParkedRecord>,
+    /// Partitions whose parked records end here, with the topic truncated up to this offset:
+    /// those parked at a lower offset are dropped.
+    pub unpark_below: Vec<(TopicPartition, Offset)>,
+}
+
+/// What a sink holds when it is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkState {
+    /// The live generation.
+    pub generation: Generation,
+    /// The epoch this opening was given: higher than every one before.
+    pub epoch: Epoch,
+    /// For each partition ever applied, its topic's identity and the offset to read next.
+    pub offsets: BTreeMap<TopicPartition, (TopicId, Offset)>,
+    /// Keys with parked records, as `(partition, raw key bytes)`.
+    pub parked: Vec<(TopicPartition, Bytes)>,
+}
+
+/// An error of a sink.
+pub trait SinkError: Classify {
+    /// For a poison error, the index in [`SinkBatch::changes`] of the change that can never be
+    /// applied.
+    fn poisoned(&self) -> Option<usize>;
+}
+
+/// A derived store.
+///
+/// Retrying, parking and dead letters are the project loop's business, not the sink's.
+pub trait Sink: Send {
+    /// What can go wrong.
+    type Error: SinkError;
+
+    /// Says what the sink is.
+    fn kind(&self) -> SinkKind;
+
+    /// Opens the sink as its newest writer, fences earlier ones, and returns what it holds. Called
+    /// at the start and after every error of [`Sink::apply`].
+    ///
+    /// # Errors
+    /// Transient while the store is away; fatal when it belongs to another pipeline.
+    fn resume(&mut self) -> impl Future<Output = Result<SinkState, Self::Error>> + Send;
+
+    /// Applies `batch`: `Ok` means that its changes, parked records **and** next offsets are
+    /// durable, and that either all of them are or none (or, version-guarded, that applying it
+    /// again changes nothing).
+    ///
+    /// Changes below the offset the sink holds for their partition are ignored; a range that
+    /// begins above it is refused.
+    ///
+    /// # Errors
+    /// After any error the outcome is unknown: the only call allowed next is [`Sink::resume`].
+    /// A poison error names the change ([`SinkError::poisoned`]), and nothing was applied.
+    ///
+    /// # Cancel safety
+    /// Not safe: a dropped call counts as an error.
+    fn apply(
+        &mut self,
+        batch: Arc<SinkBatch>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}

@@ -1,0 +1,243 @@
+//! What a loop tells about itself while it runs: its state, counters and latencies, shared with
+//! whoever shows them. Reading them never disturbs the loop.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use cdc_model::{Offset, TableName, Timestamp, TopicPartition};
+
+use crate::retry::Halted;
+
+/// What a loop is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum State {
+    /// It has not taken up work yet.
+    #[default]
+    Starting,
+    /// Data can flow.
+    Running,
+    /// Something it needs is away, or another instance leads; it retries.
+    Waiting {
+        /// What it waits for, in one line.
+        reason: String,
+    },
+    /// It stopped and needs a person.
+    Halted(Halted),
+    /// It was asked to stop, and drained.
+    Stopped,
+}
+
+/// Numbers of one table since the process started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableCounts {
+    /// Rows created.
+    pub creates: u64,
+    /// Rows updated.
+    pub updates: u64,
+    /// Rows deleted.
+    pub deletes: u64,
+    /// Rows read by a snapshot.
+    pub reads: u64,
+    /// Times it was emptied.
+    pub truncates: u64,
+}
+
+/// What one loop tells.
+#[derive(Debug, Default)]
+pub struct LoopStats {
+    shared: Mutex<Shared>,
+    /// Changes taken in.
+    pub events: AtomicU64,
+    /// Records appended (capture) or read (projection).
+    pub records: AtomicU64,
+    /// Bytes of those records' keys and values.
+    pub bytes: AtomicU64,
+    /// Batches appended or applied.
+    pub batches: AtomicU64,
+    /// Records set aside as dead letters.
+    pub dead_letters: AtomicU64,
+    /// Keys that have parked records (projections).
+    parked_keys: AtomicU64,
+    /// Times an operation failed and was tried again.
+    pub retries: AtomicU64,
+    /// From commit at the source until durable here (appended, or applied).
+    pub latency: Histogram,
+    /// Duration of one append or apply.
+    pub write: Histogram,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: State,
+    tables: BTreeMap<TableName, TableCounts>,
+    offsets: BTreeMap<TopicPartition, Offset>,
+    end_offsets: BTreeMap<TopicPartition, Offset>,
+    committed_at: Option<Timestamp>,
+    written_at: Option<Timestamp>,
+}
+
+impl LoopStats {
+    /// Returns what the loop is doing.
+    pub fn state(&self) -> State {
+        self.lock().state.clone()
+    }
+
+    /// Says what the loop is doing.
+    pub fn set_state(&self, state: State) {
+        self.lock().state = state;
+    }
+
+    /// Returns the numbers of each table.
+    pub fn tables(&self) -> BTreeMap<TableName, TableCounts> {
+        self.lock().tables.clone()
+    }
+
+    /// Returns for each partition the next offset of the sink (projections).
+    pub fn offsets(&self) -> BTreeMap<TopicPartition, Offset> {
+        self.lock().offsets.clone()
+    }
+
+    /// Returns for each partition the high watermark as last seen (projections).
+    pub fn end_offsets(&self) -> BTreeMap<TopicPartition, Offset> {
+        self.lock().end_offsets.clone()
+    }
+
+    /// Returns how many offsets lie between the sink and the log's end.
+    pub fn lag_records(&self) -> u64 {
+        let shared = self.lock();
+        let behind = |(partition, end): (&TopicPartition, &Offset)| {
+            let next = shared.offsets.get(partition).map_or(0, |offset| offset.0);
+            u64::try_from(end.0 - next).unwrap_or(0)
+        };
+        shared.end_offsets.iter().map(behind).sum()
+    }
+
+    /// Returns the commit time of the newest change that is durable here, and when it became so.
+    pub fn freshness(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let shared = self.lock();
+        (shared.committed_at, shared.written_at)
+    }
+
+    /// Returns how many keys have parked records (projections).
+    pub fn parked_keys(&self) -> u64 {
+        self.parked_keys.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_parked_keys(&self, count: usize) {
+        self.parked_keys.store(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self, counts: BTreeMap<TableName, TableCounts>) {
+        let mut shared = self.lock();
+        for (table, new) in counts {
+            let total = shared.tables.entry(table).or_default();
+            total.creates += new.creates;
+            total.updates += new.updates;
+            total.deletes += new.deletes;
+            total.reads += new.reads;
+            total.truncates += new.truncates;
+        }
+    }
+
+    pub(crate) fn wrote(&self, committed_at: Option<Timestamp>, now: Timestamp, took: Duration) {
+        let mut shared = self.lock();
+        if let Some(committed_at) = committed_at {
+            shared.committed_at = Some(committed_at);
+            let micros = u64::try_from(now.0 - committed_at.0).unwrap_or(0);
+            self.latency.record(Duration::from_micros(micros));
+        }
+        shared.written_at = Some(now);
+        drop(shared);
+        self.write.record(took);
+        self.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_offset(&self, partition: TopicPartition, offset: Offset) {
+        self.lock().offsets.insert(partition, offset);
+    }
+
+    pub(crate) fn set_end_offset(&self, partition: TopicPartition, offset: Offset) {
+        let mut shared = self.lock();
+        let end = shared.end_offsets.entry(partition).or_insert(offset);
+        *end = offset.max(*end);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().expect("invariant: no holder panics")
+    }
+}
+
+/// Durations in buckets of about 19 % width (four to each power of two), from 1 µs to 71 minutes.
+#[derive(Debug)]
+pub struct Histogram {
+    buckets: [AtomicU64; 128],
+    sum_micros: AtomicU64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { buckets: [const { AtomicU64::new(0) }; 128], sum_micros: AtomicU64::new(0) }
+    }
+}
+
+impl Histogram {
+    /// Counts one duration.
+    pub fn record(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).max(1);
+        let power = u64::from(micros.ilog2());
+        let quarter = if power < 2 { 0 } else { (micros >> (power - 2)) & 3 };
+        let index = usize::try_from(power * 4 + quarter).unwrap_or(usize::MAX);
+        self.buckets[index.min(127)].fetch_add(1, Ordering::Relaxed);
+        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Returns how many durations were counted, and their sum.
+    pub fn count_and_sum(&self) -> (u64, Duration) {
+        let count = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum();
+        (count, Duration::from_micros(self.sum_micros.load(Ordering::Relaxed)))
+    }
+
+    /// Returns the upper bound of the bucket that holds the quantile `q` in `0.0..=1.0`, or `None`
+    /// if nothing was counted.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a quantile of counts far below 2^52"
+    )]
+    pub fn quantile(&self, q: f64) -> Option<Duration> {
+        let counts: Vec<u64> = self.buckets.iter().map(|b| b.load(Ordering::Relaxed)).collect();
+        let total: u64 = counts.iter().sum();
+        let rank = ((total as f64 * q).ceil() as u64).clamp(1, total.max(1));
+        let mut seen = 0;
+        for (index, count) in (0_u64..).zip(counts) {
+            seen += count;
+            if count > 0 && seen >= rank {
+                let (power, quarter) = (index / 4, index % 4);
+                let upper = if power < 2 { 2 << power } else { (5 + quarter) << (power - 2) };
+                return Some(Duration::from_micros(upper));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_lie_within_a_quarter_of_the_truth() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.quantile(0.5), None);
+        for micros in 1..=10_000 {
+            histogram.record(Duration::from_micros(micros));
+        }
+        for (q, truth) in [(0.5, 5_000.0), (0.99, 9_900.0), (1.0, 10_000.0), (0.01, 100.0)] {
+            let found = histogram.quantile(q).map_or(0.0, |d| d.as_secs_f64() * 1e6);
+            assert!((truth..=truth * 1.26).contains(&found), "{q}: {found} for {truth}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The in-memory registry.
+
+use testkit::memory::MemoryRegistry;
+
+testkit::registry_contract!(async { MemoryRegistry::default() });

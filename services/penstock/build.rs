@@ -1,0 +1,11 @@
+//! Lets the binary and its tests find the prebuilt libduckdb at run time: beside the sources while
+//! they are there, in `../lib` once installed.
+
+#[expect(clippy::disallowed_methods, reason = "a build script's input is its environment")]
+fn main() {
+    println!("cargo::rerun-if-env-changed=DUCKDB_LIB_DIR");
+    if let Ok(directory) = std::env::var("DUCKDB_LIB_DIR") {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{directory}");
+    }
+    println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib");
+}

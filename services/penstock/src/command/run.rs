@@ -1,0 +1,101 @@
+//! `penstock run`, `penstock dev` and `penstock demo`: settings, log, then the pipeline until a
+//! signal or a halt.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use service_kit::admin::Admin;
+use service_kit::telemetry::{self, Telemetry};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{DemoArgs, RunArgs};
+use crate::command::{block_on, put};
+use crate::demo::{self, DemoConfig};
+use crate::report::{EXIT_FAILED, Problem};
+use crate::running::Running;
+use crate::settings::{self, RunSettings};
+use crate::{http, pipeline};
+
+/// Runs the pipeline for the user's own database.
+///
+/// # Errors
+/// Wrong settings, what could not be opened, or the halt.
+pub fn run(args: &RunArgs) -> Result<ExitCode, Problem> {
+    let layers = settings::layers(args.settings.config.as_deref(), &args.flags())?;
+    let settings = RunSettings::from_layers(&layers)?;
+    if args.print_config {
+        put(&cdc_config::print(&layers))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    start_log(&settings.telemetry)?;
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    block_on(run_pipeline(settings))
+}
+
+async fn run_pipeline(settings: RunSettings) -> Result<ExitCode, Problem> {
+    let shutdown = service_kit::shutdown_on_signal();
+    // Before anything is made on the source: a taken port is found out first.
+    let admin = match settings.listen {
+        Some(address) => Some(Admin::bind(address).await?),
+        None => None,
+    };
+    let building = pipeline::build(settings.pipeline);
+    let Some(pipeline) = shutdown.run_until_cancelled(building).await else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let running = Running::new(pipeline?, shutdown);
+    let dir = running.pipeline().config().data_dir.display().to_string();
+    tracing::info!(pipeline = %running.pipeline().id(), dir, "pipeline started");
+    let finished = CancellationToken::new();
+    let serve = async {
+        let Some(admin) = admin else { return };
+        tracing::info!(address = %admin.address(), "serving /healthz, /readyz and /metrics");
+        if let Err(error) = http::serve(admin, &running, finished.clone()).await {
+            tracing::error!(error = %error, "the admin endpoints are not served");
+        }
+    };
+    let work = async {
+        let outcome = running.run().await;
+        finished.cancel();
+        outcome
+    };
+    let (outcome, ()) = tokio::join!(work, serve);
+    outcome?;
+    tracing::info!("pipeline stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the pipeline on a database of its own.
+///
+/// # Errors
+/// What failed, or the halt.
+pub fn demo(args: DemoArgs) -> Result<ExitCode, Problem> {
+    start_log(&Telemetry { level: Some("warn".to_owned()), is_json: false })?;
+    let config = DemoConfig {
+        postgres_dir: args.postgres_dir,
+        data_dir: args.data_dir,
+        rate: args.rate,
+        check_for: Duration::from_secs(args.seconds),
+    };
+    block_on(async move {
+        if args.check {
+            let is_equal = demo::check(config).await?;
+            return Ok(if is_equal { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) });
+        }
+        demo::run(config, service_kit::shutdown_on_signal()).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn start_log(telemetry: &Telemetry) -> Result<(), Problem> {
+    telemetry::init(telemetry).map_err(|error| {
+        Problem::usage(
+            "the setting \"log.level\" is not valid",
+            error.to_string(),
+            "Give error, warn, info, debug or trace, or a filter such as \
+             info,cdc_source_postgres=debug.",
+        )
+    })
+}

@@ -1,0 +1,16 @@
+//! Penstock in one process: capture, event log, schema registry and the DuckDB projection, and the
+//! operator's commands.
+//!
+//! Start reading at [`pipeline::build`] for what runs, at [`cli`] for what is typed.
+
+pub mod cli;
+pub mod command;
+pub mod demo;
+pub mod http;
+pub mod load;
+pub mod pipeline;
+pub mod postgres;
+pub mod report;
+pub mod running;
+pub mod settings;
+pub mod view;

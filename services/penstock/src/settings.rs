@@ -1,0 +1,241 @@
+//! The settings of a run, from file, environment and flags, turned into what the pipeline takes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use cdc_config::{Config, File, Layers, Tables, Warning};
+use cdc_log_kafka::KafkaConfig;
+use cdc_log_local::LocalLogConfig;
+use cdc_pipeline::capture::CaptureConfig;
+use cdc_registry::RestConfig;
+use cdc_source_postgres::wire::{ConnectOptions, Password};
+use cdc_source_postgres::{TablePatterns, wire};
+use service_kit::telemetry::Telemetry;
+
+use crate::pipeline::PipelineConfig;
+use crate::report::{Problem, config_problem};
+
+/// Environment variables that begin so are settings; `__` stands for a dot.
+pub const ENVIRONMENT_PREFIX: &str = "PENSTOCK__";
+
+/// Where a pipeline is kept when nobody says.
+pub const DATA_DIR: &str = ".penstock";
+
+/// What a run is told.
+#[derive(Debug, Clone)]
+pub struct RunSettings {
+    /// The pipeline's settings.
+    pub pipeline: PipelineConfig,
+    /// Where health and metrics are served, if anywhere.
+    pub listen: Option<SocketAddr>,
+    /// What is logged.
+    pub telemetry: Telemetry,
+    /// Settings that were ignored.
+    pub warnings: Vec<Warning>,
+}
+
+/// Gathers the layers: the file, the environment, then `flags` as `(flag, name, value)`.
+///
+/// # Errors
+/// The file or the setting that is wrong, and where.
+pub fn layers(file: Option<&Path>, flags: &[(&str, &str, String)]) -> Result<Layers, Problem> {
+    let mut layers = Layers::default();
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Problem::usage(
+                format!("cannot read the settings in {}", path.display()),
+                error.to_string(),
+                "Give --config the path of a TOML file that this user may read.",
+            )
+        })?;
+        let file = File::new(path.display().to_string(), text);
+        layers.add_file(&file).map_err(|error| config_problem(&error))?;
+    }
+    for (variable, rest, value) in service_kit::environment(ENVIRONMENT_PREFIX) {
+        layers.add_environment(&variable, &rest, &value);
+    }
+    for (flag, name, value) in flags {
+        layers.add_flag(flag, name, value);
+    }
+    Ok(layers)
+}
+
+impl RunSettings {
+    /// Checks the layers and fills in what they leave open.
+    ///
+    /// # Errors
+    /// The first setting that is wrong.
+    pub fn from_layers(layers: &Layers) -> Result<Self, Problem> {
+        let (config, warnings) =
+            Config::from_layers(layers).map_err(|error| config_problem(&error))?;
+        let telemetry = Telemetry { level: config.log_level.clone(), is_json: config.is_log_json };
+        let listen = config.listen;
+        Ok(Self { pipeline: pipeline(config)?, listen, telemetry, warnings })
+    }
+}
+
+fn pipeline(config: Config) -> Result<PipelineConfig, Problem> {
+    let connect = connect(&config)?;
+    let prefix = config.prefix.clone().unwrap_or_else(|| topic_prefix(&connect.database));
+    let name = slot_name(&prefix);
+    let mut source = cdc_source_postgres::Config::new(
+        connect,
+        config.slot.clone().unwrap_or_else(|| name.clone()),
+        config.publication.clone().unwrap_or(name),
+        patterns(&config.tables)?,
+    );
+    if let Some(readers) = config.snapshot_readers {
+        source.snapshot_readers = readers;
+    }
+    if let Some(interval) = config.heartbeat_interval {
+        source.heartbeat_interval = interval;
+    }
+    if let Some(interval) = config.status_interval {
+        source.status_interval = interval;
+    }
+    Ok(PipelineConfig {
+        source,
+        data_dir: config.data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR)),
+        prefix,
+        format: format(config.format),
+        kafka: config.kafka.map(KafkaConfig::new),
+        registry: config.registry.map(|url| RestConfig::new(url.reveal())),
+        local_log: LocalLogConfig::default(),
+        capture: CaptureConfig::default(),
+    })
+}
+
+/// Reads the connection string, and sets the parts that are given beside it.
+fn connect(config: &Config) -> Result<ConnectOptions, Problem> {
+    if let (Some(_), Some((name, _))) = (&config.source, config.ssl.first()) {
+        return Err(Problem::usage(
+            format!("\"source\" and \"database.{name}\" cannot both be given"),
+            "the connection string has a place for it",
+            format!("Write it into the connection string: ?{name}=…"),
+        ));
+    }
+    let mut options: ConnectOptions = match (&config.source, &config.hostname) {
+        (Some(source), _) => source.reveal().parse().map_err(|e| source_problem(&e))?,
+        (None, Some(_)) => parts(config).parse().map_err(|e| source_problem(&e))?,
+        (None, None) => {
+            return Err(Problem::usage(
+                "no source is given",
+                "neither --source nor database.hostname says which database to capture",
+                "Give --source postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
+            ));
+        }
+    };
+    if let Some(password) = &config.password {
+        options.password = Some(Password::new(password.reveal()));
+    }
+    if config.source.is_some() {
+        options.port = config.port.unwrap_or(options.port);
+        options.user = config.user.clone().unwrap_or(options.user);
+        options.database = config.dbname.clone().unwrap_or(options.database);
+    }
+    Ok(options)
+}
+
+/// Writes Debezium's parts as libpq's list, except for the password.
+fn parts(config: &Config) -> String {
+    let port = config.port.map(|port| port.to_string());
+    let named = [
+        ("host", config.hostname.as_deref()),
+        ("port", port.as_deref()),
+        ("user", config.user.as_deref()),
+        ("dbname", config.dbname.as_deref()),
+    ];
+    let named = named.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+    let ssl = config.ssl.iter().map(|(name, value)| (*name, value.as_str()));
+    let pairs = named.chain(ssl).map(|(name, value)| {
+        let value = value.replace('\\', "\\\\").replace('\'', "\\'");
+        format!("{name}='{value}'")
+    });
+    pairs.collect::<Vec<_>>().join(" ")
+}
+
+fn source_problem(error: &wire::OptionsError) -> Problem {
+    Problem::usage(
+        "the source is not valid",
+        error.to_string(),
+        "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full, with special \
+         characters of the password as %XX.",
+    )
+}
+
+fn patterns(tables: &Tables) -> Result<TablePatterns, Problem> {
+    match tables {
+        Tables::Globs(text) => text.parse().map_err(|error: cdc_source_postgres::PatternError| {
+            Problem::usage(
+                "the table patterns are not valid",
+                error.to_string(),
+                "Write schema.table, with * and ? for any characters and ! before what to leave \
+                 out, separated by commas: 'public.*, !public.tmp_*'.",
+            )
+        }),
+        Tables::Expressions(expressions) => {
+            let text = expressions.as_str().to_owned();
+            let expressions = expressions.clone();
+            Ok(TablePatterns::new(text, move |name| expressions.matches(&name.schema, &name.table)))
+        }
+    }
+}
+
+fn format(format: cdc_config::Format) -> cdc_codec::Format {
+    match format {
+        cdc_config::Format::Avro => cdc_codec::Format::Avro,
+        cdc_config::Format::Json => cdc_codec::Format::Json,
+        cdc_config::Format::JsonSchema => cdc_codec::Format::JsonWithSchema,
+    }
+}
+
+/// The database's name, as far as a topic's name may hold it.
+fn topic_prefix(database: &str) -> String {
+    let legal = |c: char| if c.is_ascii_alphanumeric() || "_-".contains(c) { c } else { '_' };
+    database.chars().map(legal).collect()
+}
+
+/// A slot's name takes lower-case letters, digits and underscores only.
+fn slot_name(prefix: &str) -> String {
+    let legal = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    let name: String = format!("penstock_{prefix}").chars().map(legal).take(63).collect();
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(flags: &[(&str, &str, String)]) -> Result<RunSettings, Problem> {
+        RunSettings::from_layers(&layers(None, flags)?)
+    }
+
+    #[test]
+    fn a_source_alone_is_enough() {
+        let source = "postgres://u@h/My-Shop".to_owned();
+        let settings = read(&[("--source", "source", source)]).unwrap();
+        assert_eq!(settings.pipeline.prefix, "My-Shop");
+        assert_eq!(settings.pipeline.source.slot, "penstock_my_shop");
+        assert_eq!(settings.pipeline.data_dir, Path::new(DATA_DIR));
+        assert_eq!(settings.pipeline.source.tables.to_string(), "*.*");
+    }
+
+    #[test]
+    fn parts_in_debeziums_words_make_a_source() {
+        let flags = [
+            ("f", "database.hostname", "db".to_owned()),
+            ("f", "database.user", "o'neil".to_owned()),
+            ("f", "database.dbname", "shop".to_owned()),
+            ("f", "database.password", "a b".to_owned()),
+            ("f", "database.port", "5433".to_owned()),
+        ];
+        let connect = read(&flags).unwrap().pipeline.source.connect;
+        assert_eq!((connect.address().as_str(), connect.user.as_str()), ("db:5433", "o'neil"));
+        assert_eq!(connect.password, Some(Password::new("a b")));
+    }
+
+    #[test]
+    fn no_source_says_how_to_give_one() {
+        assert!(read(&[]).unwrap_err().fix.unwrap().contains("--source"));
+    }
+}
