@@ -32,6 +32,11 @@ impl Fingerprint {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Returns the fingerprint that `as_bytes` gave the bytes of.
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Returns its 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

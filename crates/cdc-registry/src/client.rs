@@ -29,6 +29,22 @@ pub use config::{Credentials, RestConfig};
 /// Error codes that mean: there is no such thing. 404 is what older servers write.
 const ABSENT: [u32; 7] = [404, 40401, 40402, 40403, 40404, 40406, 40408];
 
+/// A registry's own answer to a request passed on to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forwarded {
+    /// It did what was asked; the body as it came.
+    Done(Vec<u8>),
+    /// It will not.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// Its error code.
+        code: u32,
+        /// What it said.
+        message: String,
+    },
+}
+
 /// The client; clones share its connections.
 #[derive(Debug, Clone)]
 pub struct RestClient {
@@ -77,6 +93,25 @@ impl RestClient {
     /// Returns the first address, without credentials.
     pub fn url(&self) -> &str {
         self.transport.url()
+    }
+
+    /// Passes a request on: `path` is what follows the registry's address, with its query, as it
+    /// goes over the wire. Sent again while the registry does not answer, so only for what may be
+    /// repeated, as all of the API may.
+    ///
+    /// # Errors
+    /// [`Error::Auth`]; transient while the registry is away.
+    pub async fn forward(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&str>,
+    ) -> Result<Forwarded> {
+        let answer = self.transport.call_for(method, path, body, Some).await?;
+        Ok(match answer {
+            Ok(body) => Forwarded::Done(body),
+            Err(Refusal { status, code, message }) => Forwarded::Refused { status, code, message },
+        })
     }
 
     /// Registers `schema` under `subject` and returns its id; idempotent.

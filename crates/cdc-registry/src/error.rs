@@ -202,6 +202,19 @@ pub enum Rule {
     VersionNotSoftDeleted,
     /// The registry or the subject is read-only.
     ReadOnly,
+    /// The mode is `IMPORT`, which takes only schemas that come with an id.
+    NotReadWrite,
+    /// An id was given, which only the mode `IMPORT` takes.
+    NotImport,
+    /// `IMPORT` begins with nothing, and there are live versions.
+    ImportNotEmpty,
+    /// The id, or the version, belongs to another schema.
+    IdTaken {
+        /// The id.
+        id: SchemaId,
+    },
+    /// All 31 bits of ids are given.
+    IdsUsedUp,
     /// The subject's name is not allowed.
     InvalidSubject,
     /// The schema is larger than the registry takes.
@@ -227,7 +240,12 @@ impl Rule {
             Self::SubjectNotSoftDeleted => 40405,
             Self::VersionSoftDeleted => 40406,
             Self::VersionNotSoftDeleted => 40407,
-            Self::ReadOnly => 42205,
+            Self::ReadOnly
+            | Self::NotReadWrite
+            | Self::NotImport
+            | Self::ImportNotEmpty
+            | Self::IdTaken { .. } => 42205,
+            Self::IdsUsedUp => 50001,
             Self::InvalidSubject => 42208,
             Self::SchemaTooLarge => 42209,
             Self::GlobalLevel => 40901,
@@ -246,6 +264,13 @@ impl fmt::Display for Rule {
             Self::VersionSoftDeleted => "the version was soft deleted",
             Self::VersionNotSoftDeleted => "the version must be soft deleted first",
             Self::ReadOnly => "it is read-only",
+            Self::NotReadWrite => "its mode is not READWRITE",
+            Self::NotImport => "its mode is not IMPORT, so no id may be given",
+            Self::ImportNotEmpty => "it has live versions, so it cannot be imported into",
+            Self::IdTaken { id } => {
+                return write!(f, "id {}, or the version, belongs to another schema", id.0);
+            }
+            Self::IdsUsedUp => "all ids are given",
             Self::InvalidSubject => "the subject's name is not allowed",
             Self::SchemaTooLarge => "the schema is too large",
             Self::GlobalLevel => "its global compatibility level counts for every subject",

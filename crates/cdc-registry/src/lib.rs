@@ -24,6 +24,7 @@
 pub mod avro;
 mod cache;
 pub mod canonical;
+pub mod catalog;
 pub mod client;
 pub mod compatibility;
 pub mod diff;
@@ -33,7 +34,8 @@ pub mod semantic;
 pub mod store;
 pub mod subject;
 
-pub use client::{Credentials, RestClient, RestConfig};
+pub use catalog::Catalog;
+pub use client::{Credentials, Forwarded, RestClient, RestConfig};
 pub use compatibility::Compatibility;
 pub use error::{Error, Result};
 pub use registry::{Backend, Registry};

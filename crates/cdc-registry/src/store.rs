@@ -1,38 +1,29 @@
-//! A schema registry of our own: subjects, versions, ids, compatibility and modes in an embedded
-//! store.
+//! A schema registry of our own: a [`Catalog`] in memory, and every change of it on disk first.
 //!
 //! Every method that changes something returns after the change is on disk (one atomic batch,
-//! fsynced). Reads see every change that has returned. Methods block for a disk access, at most a
-//! few milliseconds: call them from a blocking thread.
+//! fsynced). Reads see every change that has returned, and touch no disk. Methods that change
+//! something block for a disk access, at most a few milliseconds: call them from a blocking thread.
 //!
 //! # Invariants
-//! - An id is given once and never again, whatever is deleted; an equal schema (by
-//!   [`crate::canonical`]) has the same id in every subject.
+//! - Those of [`crate::catalog`].
 //! - A schema's text is kept as it was first registered.
-//! - A softly deleted version still counts for numbering and its id still resolves; a permanently
-//!   deleted one is gone, and its schema's text with the last version that had it.
 //!
 //! # Failure
 //! A crash leaves a change whole or absent. A store that contradicts itself is refused at
 //! [`EmbeddedRegistry::open`]; a failed write halts, for the engine takes no more after it.
 
-mod deletion;
 mod layout;
 mod settings;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use cdc_pipeline::port::{RegisteredSchema, SchemaId, SchemaVersion, Subject};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
-use crate::avro::Schema;
-use crate::canonical::Fingerprint;
-use crate::compatibility::{self, Incompatibility};
-use crate::error::{Error, Objection, Result, Rule};
-use crate::{diff, subject};
-
-use layout::{StoredSchema, StoredVersion};
+use crate::catalog::{Catalog, Check, Decided, Registration};
+use crate::compatibility::Incompatibility;
+use crate::error::Result;
 
 pub use settings::Mode;
 
@@ -68,6 +59,7 @@ struct Store {
     keyspace: Keyspace,
     /// Held over each read-decide-write.
     writing: Mutex<()>,
+    catalog: RwLock<Catalog>,
     dir: Box<Path>,
 }
 
@@ -81,7 +73,8 @@ impl EmbeddedRegistry {
     /// Opens the store in `dir`, making it if there is none, and checks it.
     ///
     /// # Errors
-    /// [`Error::StoreLocked`], [`Error::StoreCorrupt`], [`Error::StoreIo`]; all fatal.
+    /// [`crate::Error::StoreLocked`], [`crate::Error::StoreCorrupt`], [`crate::Error::StoreIo`];
+    /// all fatal.
     pub fn open(dir: &Path) -> Result<Self> {
         let failed = |error| layout::classify(dir, error);
         let database = Database::builder(dir)
@@ -94,247 +87,163 @@ impl EmbeddedRegistry {
         let keyspace = database
             .keyspace("registry", || KeyspaceCreateOptions::default().max_memtable_size(4 << 20))
             .map_err(failed)?;
-        let registry = Self {
-            store: Arc::new(Store {
-                database,
-                keyspace,
-                writing: Mutex::new(()),
-                dir: Box::from(dir),
-            }),
+        let mut store = Store {
+            database,
+            keyspace,
+            writing: Mutex::new(()),
+            catalog: RwLock::default(),
+            dir: Box::from(dir),
         };
-        registry.verify()?;
-        Ok(registry)
+        store.catalog = RwLock::new(store.load()?);
+        Ok(Self { store: Arc::new(store) })
+    }
+
+    /// Reads the catalogue. `read` must be quick: who changes something waits for it.
+    pub fn read<T>(&self, read: impl FnOnce(&Catalog) -> T) -> T {
+        read(&self.store.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Decides, makes the changes durable, and applies them; all writers take turns. Blocks.
+    ///
+    /// # Errors
+    /// Those of `decide`, or of the store.
+    pub fn write<T>(&self, decide: impl FnOnce(&Catalog) -> Result<Decided<T>>) -> Result<T> {
+        let _writing = self.store.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (answer, changes) = self.read(|catalog| {
+            let (answer, changes) = decide(catalog)?;
+            let batch = self.store.batch(catalog, &changes);
+            Ok((answer, (!changes.is_empty()).then_some((changes, batch))))
+        })?;
+        if let Some((changes, batch)) = changes {
+            self.store.commit(batch)?;
+            let mut catalog = self.store.catalog.write().unwrap_or_else(PoisonError::into_inner);
+            changes.iter().for_each(|change| catalog.apply(change));
+        }
+        Ok(answer)
     }
 
     /// Registers `schema` as the next version of `subject`, or returns the version that equals it.
     ///
     /// # Errors
-    /// [`Error::InvalidSchema`], [`Error::Incompatible`], [`Error::Refused`]; or of the store.
+    /// [`crate::Error::InvalidSchema`], [`crate::Error::Incompatible`], [`crate::Error::Refused`];
+    /// or of the store.
     pub fn register(&self, subject: &Subject, schema: &str) -> Result<RegisteredSchema> {
-        self.register_checked(subject, schema, true)
+        self.register_checked(subject, schema, Check::Level)
     }
 
     /// Registers `schema` whatever the compatibility level says.
     ///
     /// # Errors
-    /// As [`EmbeddedRegistry::register`], save [`Error::Incompatible`].
+    /// As [`EmbeddedRegistry::register`], save [`crate::Error::Incompatible`].
     pub fn accept(&self, subject: &Subject, schema: &str) -> Result<RegisteredSchema> {
-        self.register_checked(subject, schema, false)
+        self.register_checked(subject, schema, Check::Form)
     }
 
     fn register_checked(
         &self,
         subject: &Subject,
         schema: &str,
-        is_checked: bool,
+        check: Check,
     ) -> Result<RegisteredSchema> {
-        let schema = parse(subject, schema)?;
-        let _writing = self.lock();
-        if let Some(known) = self.find(subject, &schema)? {
-            return Ok(known);
-        }
-        self.check_writable(subject)?;
-        if is_checked && let Some(found) = self.incompatibility(subject, &schema)? {
-            return Err(self.objection(subject, &schema, &found));
-        }
-        let fingerprint = Fingerprint::of(&schema);
-        let mut batch = self.batch();
-        let id = match self.store.id_of(&fingerprint)? {
-            Some(id) => id,
-            None => self.store.next_id()?,
-        };
-        if self.store.schema(id)?.is_none() {
-            let stored = StoredSchema { schema: schema.text().to_string() };
-            self.store.put_schema(&mut batch, id, &fingerprint, &stored)?;
-        }
-        let last = self.store.versions(subject)?.last().map_or(0, |(version, _)| version.0);
-        let version = SchemaVersion(last + 1);
-        let stored = StoredVersion { id: id.0, deleted: false };
-        self.store.put_version(&mut batch, subject, version, &stored);
-        self.commit(batch)?;
-        let schema = self.store.schema(id)?.ok_or_else(|| self.store.lost(id))?;
-        Ok(RegisteredSchema { id, version, schema: schema.schema.into() })
+        let wish = Registration { schema, id: None, version: None, check };
+        self.write(|catalog| catalog.register(subject, &wish))
     }
 
     /// Returns the live version of `subject` that equals `schema`.
     ///
     /// # Errors
-    /// [`Error::InvalidSchema`], or of the store.
+    /// [`crate::Error::InvalidSchema`].
     pub fn lookup(&self, subject: &Subject, schema: &str) -> Result<Option<RegisteredSchema>> {
-        self.find(subject, &parse(subject, schema)?)
+        self.read(|catalog| catalog.lookup(subject, schema, Include::Live))
     }
 
     /// Tells why `schema` could not be registered under `subject`, or `None` if it could.
     ///
     /// # Errors
-    /// [`Error::InvalidSchema`], or of the store.
+    /// As [`Catalog::check`].
     pub fn check(&self, subject: &Subject, schema: &str) -> Result<Option<Incompatibility>> {
-        let schema = parse(subject, schema)?;
-        if self.find(subject, &schema)?.is_some() {
-            return Ok(None);
-        }
-        self.incompatibility(subject, &schema)
+        self.read(|catalog| catalog.check(subject, schema))
     }
 
     /// Returns the newest live version of `subject`.
     ///
     /// # Errors
-    /// Of the store.
+    /// None: the catalogue is in memory.
     pub fn latest(&self, subject: &Subject) -> Result<Option<RegisteredSchema>> {
-        match self.versions(subject, Include::Live)?.last() {
-            Some(version) => self.version(subject, *version, Include::Live),
-            None => Ok(None),
-        }
+        Ok(self.read(|catalog| catalog.latest(subject, Include::Live)))
     }
 
     /// Returns one version of `subject`.
     ///
     /// # Errors
-    /// Of the store.
+    /// None: the catalogue is in memory.
     pub fn version(
         &self,
         subject: &Subject,
         version: SchemaVersion,
         include: Include,
     ) -> Result<Option<RegisteredSchema>> {
-        let Some(stored) = self.store.version(subject, version)? else { return Ok(None) };
-        if stored.deleted && include == Include::Live {
-            return Ok(None);
-        }
-        let id = SchemaId(stored.id);
-        let schema = self.store.schema(id)?.ok_or_else(|| self.store.lost(id))?;
-        Ok(Some(RegisteredSchema { id, version, schema: schema.schema.into() }))
+        Ok(self.read(|catalog| catalog.version(subject, version, include)))
     }
 
     /// Returns the versions of `subject`, in order; none if there is no such subject.
     ///
     /// # Errors
-    /// Of the store.
+    /// None: the catalogue is in memory.
     pub fn versions(&self, subject: &Subject, include: Include) -> Result<Vec<SchemaVersion>> {
-        let versions = self.store.versions(subject)?.into_iter();
-        let counts = |stored: &StoredVersion| !stored.deleted || include == Include::Deleted;
-        Ok(versions.filter(|(_, stored)| counts(stored)).map(|(version, _)| version).collect())
+        Ok(self.read(|catalog| catalog.versions(subject, include)))
     }
 
     /// Returns all subjects, in order of their names.
     ///
     /// # Errors
-    /// Of the store.
+    /// None: the catalogue is in memory.
     pub fn subjects(&self, include: Include) -> Result<Vec<Subject>> {
-        let mut subjects: Vec<Subject> = Vec::new();
-        for (subject, _, stored) in self.store.all_versions()? {
-            let counts = !stored.deleted || include == Include::Deleted;
-            if counts && subjects.last() != Some(&subject) {
-                subjects.push(subject);
-            }
-        }
-        Ok(subjects)
+        Ok(self.read(|catalog| catalog.subjects(include).cloned().collect()))
     }
 
     /// Returns the text of the schema with `id`, also if all its versions are softly deleted.
     ///
     /// # Errors
-    /// Of the store.
+    /// None: the catalogue is in memory.
     pub fn schema(&self, id: SchemaId) -> Result<Option<Arc<str>>> {
-        Ok(self.store.schema(id)?.map(|stored| stored.schema.into()))
+        Ok(self.read(|catalog| catalog.schema(id).map(|schema| Arc::clone(&schema.text))))
     }
 
     /// Returns where the schema with `id` is a version.
     ///
     /// # Errors
-    /// Of the store.
+    /// None: the catalogue is in memory.
     pub fn versions_of(
         &self,
         id: SchemaId,
         include: Include,
     ) -> Result<Vec<(Subject, SchemaVersion)>> {
-        let all = self.store.all_versions()?.into_iter();
-        let of_id = all.filter(|(_, _, stored)| {
-            stored.id == id.0 && (!stored.deleted || include == Include::Deleted)
-        });
-        Ok(of_id.map(|(subject, version, _)| (subject, version)).collect())
+        Ok(self.read(|catalog| catalog.versions_of(id, include)))
     }
 
-    fn find(&self, subject: &Subject, schema: &Schema) -> Result<Option<RegisteredSchema>> {
-        let Some(id) = self.store.id_of(&Fingerprint::of(schema))? else { return Ok(None) };
-        let versions = self.store.versions(subject)?;
-        let found = versions.iter().rev().find(|(_, stored)| !stored.deleted && stored.id == id.0);
-        match found {
-            Some((version, _)) => self.version(subject, *version, Include::Live),
-            None => Ok(None),
-        }
-    }
-
-    fn incompatibility(
+    /// Deletes all versions of `subject` and returns them.
+    ///
+    /// # Errors
+    /// As [`Catalog::delete_subject`]; or of the store.
+    pub fn delete_subject(
         &self,
         subject: &Subject,
-        schema: &Schema,
-    ) -> Result<Option<Incompatibility>> {
-        let versions = self.versions(subject, Include::Live)?.into_iter().rev();
-        let schemas = versions.map(|version| self.parsed(subject, version));
-        compatibility::check(self.effective_compatibility(subject)?, schema, schemas)
+        deletion: Deletion,
+    ) -> Result<Vec<SchemaVersion>> {
+        self.write(|catalog| catalog.delete_subject(subject, deletion))
     }
 
-    fn parsed(&self, subject: &Subject, version: SchemaVersion) -> Result<(SchemaVersion, Schema)> {
-        let registered = self.version(subject, version, Include::Deleted)?;
-        let registered = registered.ok_or_else(|| Error::Refused {
-            subject: subject.clone(),
-            rule: Rule::VersionNotFound,
-        })?;
-        let schema = Schema::parse(&registered.schema).map_err(|error| {
-            self.store.corrupt(format!("schema {} is invalid: {error}", registered.id.0))
-        })?;
-        Ok((version, schema))
+    /// Deletes one version of `subject`.
+    ///
+    /// # Errors
+    /// As [`Catalog::delete_version`]; or of the store.
+    pub fn delete_version(
+        &self,
+        subject: &Subject,
+        version: SchemaVersion,
+        deletion: Deletion,
+    ) -> Result<()> {
+        self.write(|catalog| catalog.delete_version(subject, version, deletion))
     }
-
-    fn objection(&self, subject: &Subject, schema: &Schema, found: &Incompatibility) -> Error {
-        let changes = match self.parsed(subject, found.version) {
-            Ok((_, old)) => diff::lines(&old, schema),
-            Err(error) => return error,
-        };
-        Error::Incompatible(Box::new(Objection {
-            subject: subject.clone(),
-            schema: Arc::clone(schema.text()),
-            reasons: found.messages(),
-            changes,
-        }))
-    }
-
-    fn check_writable(&self, subject: &Subject) -> Result<()> {
-        if !subject::is_valid(subject) {
-            return Err(refused(subject, Rule::InvalidSubject));
-        }
-        match self.effective_mode(subject)? {
-            Mode::ReadWrite => Ok(()),
-            Mode::ReadOnly | Mode::ReadOnlyOverride | Mode::Import => {
-                Err(refused(subject, Rule::ReadOnly))
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.store.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn batch(&self) -> OwnedWriteBatch {
-        self.store.database.batch().durability(Some(PersistMode::SyncAll))
-    }
-
-    fn commit(&self, batch: OwnedWriteBatch) -> Result<()> {
-        batch.commit().map_err(|error| layout::classify(&self.store.dir, error))
-    }
-}
-
-fn refused(subject: &Subject, rule: Rule) -> Error {
-    Error::Refused { subject: subject.clone(), rule }
-}
-
-fn parse(subject: &Subject, schema: &str) -> Result<Schema> {
-    if schema.len() > SCHEMA_BYTES_MAX {
-        return Err(refused(subject, Rule::SchemaTooLarge));
-    }
-    Schema::parse(schema).map_err(|error| Error::InvalidSchema {
-        subject: subject.clone(),
-        reason: error.to_string(),
-    })
 }

@@ -92,10 +92,21 @@ impl Transport {
         path: &str,
         body: Option<&str>,
     ) -> Result<Result<T, Refusal>> {
+        self.call_for(method, path, body, |answer| serde_json::from_slice(&answer).ok()).await
+    }
+
+    /// As [`Transport::call`]; what `read` does not understand is no registry's answer.
+    pub(super) async fn call_for<T>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&str>,
+        read: fn(Vec<u8>) -> Option<T>,
+    ) -> Result<Result<T, Refusal>> {
         let mut pause = self.config.backoff_initial;
         let mut round = 1;
         loop {
-            let (error, asked) = match self.round(&method, path, body).await {
+            let (error, asked) = match self.round(&method, path, body, read).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -113,11 +124,12 @@ impl Transport {
 
     /// Asks each address once, beginning with the one that answered last. The error comes with the
     /// pause that the server asked for.
-    async fn round<T: DeserializeOwned>(
+    async fn round<T>(
         &self,
         method: &Method,
         path: &str,
         body: Option<&str>,
+        read: fn(Vec<u8>) -> Option<T>,
     ) -> Result<Result<T, Refusal>, (Error, Option<Duration>)> {
         let first = self.current.load(Ordering::Relaxed);
         let mut failure = None;
@@ -126,7 +138,7 @@ impl Transport {
             let url = &self.urls[index];
             let mut asked = None;
             let request = self.request(method, &format!("{url}{path}"), body);
-            match self.answer(url, request, &mut asked).await {
+            match self.answer(url, request, &mut asked, read).await {
                 Ok(answer) => {
                     self.current.store(index, Ordering::Relaxed);
                     return Ok(answer);
@@ -149,11 +161,12 @@ impl Transport {
         }
     }
 
-    async fn answer<T: DeserializeOwned>(
+    async fn answer<T>(
         &self,
         url: &str,
         request: RequestBuilder,
         asked: &mut Option<Duration>,
+        read: fn(Vec<u8>) -> Option<T>,
     ) -> Result<Result<T, Refusal>> {
         let outage = |error| self.outage(url, error);
         let mut response = request.send().await.map_err(outage)?;
@@ -175,9 +188,8 @@ impl Transport {
             body.extend_from_slice(&chunk);
         }
         if status.is_success() {
-            return serde_json::from_slice(&body)
-                .map(Ok)
-                .map_err(|_| malformed("the body is not the JSON expected"));
+            let unexpected = || malformed("the body is not the JSON expected");
+            return read(body).map(Ok).ok_or_else(unexpected);
         }
         let told = serde_json::from_slice::<ErrorBody>(&body).ok();
         let is_away = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);

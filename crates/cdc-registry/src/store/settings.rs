@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use cdc_pipeline::port::Subject;
 
+use crate::catalog::Change;
 use crate::compatibility::{Compatibility, UnknownLevel};
 use crate::error::Result;
 
@@ -51,24 +52,22 @@ impl FromStr for Mode {
     }
 }
 
+/// An operator's own settings: the registry's mode does not bind them.
 impl EmbeddedRegistry {
     /// Returns the level set for `subject`, or globally for `None`; `None` if it was never set.
     ///
     /// # Errors
-    /// Of the store.
+    /// None: the catalogue is in memory.
     pub fn compatibility(&self, subject: Option<&Subject>) -> Result<Option<Compatibility>> {
-        self.setting(b'c', subject)
+        Ok(self.read(|catalog| catalog.level(subject)))
     }
 
     /// Returns the level that counts for `subject`: its own, else the global one, else `BACKWARD`.
     ///
     /// # Errors
-    /// Of the store.
+    /// None: the catalogue is in memory.
     pub fn effective_compatibility(&self, subject: &Subject) -> Result<Compatibility> {
-        match self.compatibility(Some(subject))? {
-            Some(level) => Ok(level),
-            None => Ok(self.compatibility(None)?.unwrap_or_default()),
-        }
+        Ok(self.read(|catalog| catalog.effective_level(subject)))
     }
 
     /// Sets the level of `subject`, or the global one; `None` removes it.
@@ -80,27 +79,23 @@ impl EmbeddedRegistry {
         subject: Option<&Subject>,
         level: Option<Compatibility>,
     ) -> Result<()> {
-        self.set(b'c', subject, level.map(Compatibility::name))
+        self.write(|_| Ok(((), vec![Change::Level(subject.cloned(), level)])))
     }
 
     /// Returns the mode set for `subject`, or globally for `None`; `None` if it was never set.
     ///
     /// # Errors
-    /// Of the store.
+    /// None: the catalogue is in memory.
     pub fn mode(&self, subject: Option<&Subject>) -> Result<Option<Mode>> {
-        self.setting(b'm', subject)
+        Ok(self.read(|catalog| catalog.mode(subject)))
     }
 
     /// Returns the mode that counts for `subject`.
     ///
     /// # Errors
-    /// Of the store.
+    /// None: the catalogue is in memory.
     pub fn effective_mode(&self, subject: &Subject) -> Result<Mode> {
-        let global = self.mode(None)?.unwrap_or_default();
-        match (global, self.mode(Some(subject))?) {
-            (Mode::ReadOnlyOverride, _) | (_, None) => Ok(global),
-            (_, Some(own)) => Ok(own),
-        }
+        Ok(self.read(|catalog| catalog.effective_mode(Some(subject))))
     }
 
     /// Sets the mode of `subject`, or the global one; `None` removes it.
@@ -108,30 +103,6 @@ impl EmbeddedRegistry {
     /// # Errors
     /// Of the store.
     pub fn set_mode(&self, subject: Option<&Subject>, mode: Option<Mode>) -> Result<()> {
-        self.set(b'm', subject, mode.map(Mode::name))
+        self.write(|_| Ok(((), vec![Change::Mode(subject.cloned(), mode)])))
     }
-
-    fn setting<T: FromStr>(&self, kind: u8, subject: Option<&Subject>) -> Result<Option<T>> {
-        let key = key(kind, subject);
-        let Some(value) = self.store.get(&key)? else { return Ok(None) };
-        let parsed = std::str::from_utf8(&value).ok().and_then(|name| name.parse().ok());
-        parsed.map(Some).ok_or_else(|| {
-            self.store.corrupt(format!("entry {} is unreadable", key.escape_ascii()))
-        })
-    }
-
-    fn set(&self, kind: u8, subject: Option<&Subject>, name: Option<&str>) -> Result<()> {
-        let _writing = self.lock();
-        let mut batch = self.batch();
-        let key = key(kind, subject);
-        match name {
-            Some(name) => batch.insert(&self.store.keyspace, key, name.as_bytes()),
-            None => batch.remove(&self.store.keyspace, key),
-        }
-        self.commit(batch)
-    }
-}
-
-fn key(kind: u8, subject: Option<&Subject>) -> Vec<u8> {
-    [&[kind], subject.map_or("", |subject| &*subject.0).as_bytes()].concat()
 }
