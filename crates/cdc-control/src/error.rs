@@ -39,6 +39,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// An address that is none.
+    #[error("\"{address}\" is no address of a control endpoint")]
+    Address {
+        /// What was given.
+        address: String,
+    },
+    /// A token that cannot be sent.
+    #[error("the control token is not printable ASCII")]
+    Token,
     /// The connection failed, or serving did.
     #[error("the control connection failed")]
     Transport(#[from] tonic::transport::Error),
@@ -62,6 +71,8 @@ impl Error {
                 "Put the data directory on a local file system that this user may write to."
             }
             Self::Connect { .. } => "Run this command as the user that runs the pipeline.",
+            Self::Address { .. } => "Give HOST:PORT.",
+            Self::Token => "Set another token.",
             Self::Refused(_) => return None,
             Self::Transport(_) | Self::Gone => "See what the pipeline's own output says.",
         };

@@ -23,6 +23,7 @@ impl State {
             Self::Waiting => "waiting",
             Self::Halted => "halted",
             Self::Stopped => "stopped",
+            Self::Paused => "paused",
         }
     }
 }

@@ -1,11 +1,12 @@
-//! The control interface of a running pipeline: what it tells, what it is told, and the Unix socket
-//! between the two. The messages are in `proto/penstock/control/v1/control.proto`.
+//! The control interface of a running process: what it tells, what it is told, and the Unix socket
+//! or TCP connection between the two. The messages are in `proto/penstock/control/v1/control.proto`.
 //!
 //! ```text
 //! penstock status ── Client ── DIR/control.sock ── serve ── impl Control (the running pipeline)
 //! ```
 //!
-//! Only the user that owns the socket may connect (mode 0600); nothing else guards it.
+//! Only the user that owns the socket may connect (mode 0600); over TCP, only who knows the token, if
+//! one is set.
 //!
 //! Start reading at [`Control`].
 
@@ -13,6 +14,7 @@ mod client;
 mod convert;
 mod error;
 mod json;
+mod merge;
 mod path;
 mod serve;
 
@@ -32,5 +34,6 @@ pub mod v1 {
 pub use client::Client;
 pub use convert::{halt, state};
 pub use error::{Error, Result};
+pub use merge::merge;
 pub use path::SOCKET;
-pub use serve::{Control, TailStream, serve};
+pub use serve::{Control, Settlement, TailStream, serve, serve_tcp};

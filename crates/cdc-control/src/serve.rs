@@ -1,4 +1,5 @@
-//! The side of the running pipeline: the trait it implements, and the server over its socket.
+//! The side of the running process: the trait it implements, and the servers over its socket and
+//! over TCP.
 //!
 //! The socket is bound under another name, given its mode, and only then renamed into place: nobody
 //! connects to one that others may use, and a socket left by a killed process is replaced.
@@ -12,15 +13,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use tokio::net::{UnixListener, UnixStream};
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use crate::error::{Error, Result};
 use crate::path::SocketPath;
 use crate::v1;
 use crate::v1::control_server::{Control as Rpc, ControlServer};
+
+/// The metadata that carries a token, as `Bearer TOKEN`.
+pub(crate) const AUTHORIZATION: &str = "authorization";
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 const WATCH_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -35,26 +40,97 @@ pub trait Control: Send + Sync + 'static {
     /// Tells one moment of everything; asked for up to ten times a second by each caller.
     fn status(&self) -> impl Future<Output = Result<v1::StatusReply, Status>> + Send;
 
-    /// Runs one read-only SELECT on the projection. `row_limit` is not zero.
+    /// Begins to drain and stop, and returns at once.
+    fn stop(&self) -> impl Future<Output = Result<(), Status>> + Send;
+
+    /// Runs one read-only SELECT on the warehouse. `row_limit` is not zero.
     fn query(
         &self,
-        request: v1::QueryRequest,
-    ) -> impl Future<Output = Result<v1::QueryReply, Status>> + Send;
+        _request: v1::QueryRequest,
+    ) -> impl Future<Output = Result<v1::QueryReply, Status>> + Send {
+        absent("a warehouse")
+    }
 
     /// Follows one topic, or all; ended by dropping the stream.
     fn tail(
         &self,
-        request: v1::TailRequest,
-    ) -> impl Future<Output = Result<TailStream, Status>> + Send;
+        _request: v1::TailRequest,
+    ) -> impl Future<Output = Result<TailStream, Status>> + Send {
+        absent("a reader of the event log")
+    }
 
     /// Accepts the schema that was refused last under the subject; `NOT_FOUND` if none was.
     fn accept_schema(
         &self,
-        request: v1::AcceptSchemaRequest,
-    ) -> impl Future<Output = Result<v1::AcceptSchemaReply, Status>> + Send;
+        _request: v1::AcceptSchemaRequest,
+    ) -> impl Future<Output = Result<v1::AcceptSchemaReply, Status>> + Send {
+        absent("capture")
+    }
 
-    /// Begins to drain and stop, and returns at once.
-    fn stop(&self) -> impl Future<Output = Result<(), Status>> + Send;
+    /// Holds what the target names; `NOT_FOUND` if it is not here.
+    fn pause(&self, target: String) -> impl Future<Output = Result<(), Status>> + Send {
+        absent(target)
+    }
+
+    /// Lets it go on.
+    fn resume(&self, target: String) -> impl Future<Output = Result<(), Status>> + Send {
+        absent(target)
+    }
+
+    /// Tells when what was committed up to a position came where.
+    fn trace(
+        &self,
+        _request: v1::TraceRequest,
+    ) -> impl Future<Output = Result<v1::TraceReply, Status>> + Send {
+        absent("capture or a projection")
+    }
+
+    /// Lists parked records. `limit` is not zero.
+    fn list_dead_letters(
+        &self,
+        _request: v1::ListDeadLettersRequest,
+    ) -> impl Future<Output = Result<v1::ListDeadLettersReply, Status>> + Send {
+        absent("a projection")
+    }
+
+    /// Applies parked records, or gives them up.
+    fn settle_dead_letters(
+        &self,
+        _request: v1::SettleRequest,
+        _settlement: Settlement,
+    ) -> impl Future<Output = Result<v1::SettleReply, Status>> + Send {
+        absent("a projection")
+    }
+
+    /// Lists subjects and their versions.
+    fn list_schemas(
+        &self,
+        _request: v1::ListSchemasRequest,
+    ) -> impl Future<Output = Result<v1::ListSchemasReply, Status>> + Send {
+        absent("a schema registry")
+    }
+
+    /// Searches in full text. `limit` is not zero.
+    fn search(
+        &self,
+        _request: v1::SearchRequest,
+    ) -> impl Future<Output = Result<v1::SearchReply, Status>> + Send {
+        absent("a search projection")
+    }
+}
+
+/// What becomes of parked records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// They are applied.
+    Replay,
+    /// They are given up.
+    Discard,
+}
+
+fn absent<T: Send>(what: impl Into<String>) -> std::future::Ready<Result<T, Status>> {
+    let text = format!("this process does not run {}", what.into());
+    std::future::ready(Err(Status::unimplemented(text)))
 }
 
 /// Serves `control` over a Unix socket at `socket` (mode 0600) until `shutdown`, then ends every
@@ -76,6 +152,48 @@ pub async fn serve<C: Control>(
         .await;
     drop(std::fs::remove_file(socket));
     Ok(served?)
+}
+
+/// Serves `control` over TCP until `shutdown`, to callers that know `token`, or to everybody if there
+/// is none: then the listener should be on loopback.
+///
+/// # Errors
+/// If serving fails.
+pub async fn serve_tcp<C: Control>(
+    control: Arc<C>,
+    listener: TcpListener,
+    token: Option<String>,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let rpc = Service { control, shutdown: shutdown.clone() };
+    let guard = Guard { expected: token.map(|token| format!("Bearer {token}")) };
+    let service = ControlServer::with_interceptor(rpc, move |request| guard.admit(request));
+    let served = tonic::transport::Server::builder()
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned())
+        .await;
+    Ok(served?)
+}
+
+#[derive(Clone)]
+struct Guard {
+    expected: Option<String>,
+}
+
+impl Guard {
+    fn admit(&self, request: Request<()>) -> Result<Request<()>, Status> {
+        let Some(expected) = &self.expected else { return Ok(request) };
+        let given = request.metadata().get(AUTHORIZATION).map(MetadataValue::as_bytes);
+        if given.is_some_and(|given| is_equal(given, expected.as_bytes())) {
+            return Ok(request);
+        }
+        Err(Status::unauthenticated("the control token is missing or wrong"))
+    }
+}
+
+/// Compares in a time that does not tell where the first difference is.
+fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |found, (a, b)| found | (a ^ b)) == 0
 }
 
 async fn bind(socket: &Path) -> Result<UnixListener> {
@@ -166,5 +284,73 @@ impl<C: Control> Rpc for Service<C> {
         _request: Request<v1::StopRequest>,
     ) -> Result<Response<v1::StopReply>, Status> {
         self.control.stop().await.map(|()| Response::new(v1::StopReply {}))
+    }
+
+    async fn pause(
+        &self,
+        request: Request<v1::PauseRequest>,
+    ) -> Result<Response<v1::PauseReply>, Status> {
+        let target = request.into_inner().target;
+        self.control.pause(target).await.map(|()| Response::new(v1::PauseReply {}))
+    }
+
+    async fn resume(
+        &self,
+        request: Request<v1::ResumeRequest>,
+    ) -> Result<Response<v1::ResumeReply>, Status> {
+        let target = request.into_inner().target;
+        self.control.resume(target).await.map(|()| Response::new(v1::ResumeReply {}))
+    }
+
+    async fn trace(
+        &self,
+        request: Request<v1::TraceRequest>,
+    ) -> Result<Response<v1::TraceReply>, Status> {
+        self.control.trace(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<v1::ListDeadLettersRequest>,
+    ) -> Result<Response<v1::ListDeadLettersReply>, Status> {
+        let mut request = request.into_inner();
+        if request.limit == 0 {
+            request.limit = 100;
+        }
+        self.control.list_dead_letters(request).await.map(Response::new)
+    }
+
+    async fn replay_dead_letters(
+        &self,
+        request: Request<v1::SettleRequest>,
+    ) -> Result<Response<v1::SettleReply>, Status> {
+        let settling = self.control.settle_dead_letters(request.into_inner(), Settlement::Replay);
+        settling.await.map(Response::new)
+    }
+
+    async fn discard_dead_letters(
+        &self,
+        request: Request<v1::SettleRequest>,
+    ) -> Result<Response<v1::SettleReply>, Status> {
+        let settling = self.control.settle_dead_letters(request.into_inner(), Settlement::Discard);
+        settling.await.map(Response::new)
+    }
+
+    async fn list_schemas(
+        &self,
+        request: Request<v1::ListSchemasRequest>,
+    ) -> Result<Response<v1::ListSchemasReply>, Status> {
+        self.control.list_schemas(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn search(
+        &self,
+        request: Request<v1::SearchRequest>,
+    ) -> Result<Response<v1::SearchReply>, Status> {
+        let mut request = request.into_inner();
+        if request.limit == 0 {
+            request.limit = 20;
+        }
+        self.control.search(request).await.map(Response::new)
     }
 }

@@ -227,6 +227,9 @@ pub enum Halt {
         /// Its version.
         version: String,
     },
+    /// The server is a standby, where an interrupted snapshot cannot be finished.
+    #[error("the server is a standby; an interrupted snapshot can only be finished on its primary")]
+    ServerIsStandby,
     /// A key change across two snapshots lacks a column that the server did not send.
     #[error(
         "a changed key of table {table} crosses an interrupted snapshot, and the server did not \
@@ -358,6 +361,7 @@ impl Halt {
             Self::Permission { .. } => "PRIVILEGE_MISSING",
             Self::NoTables { .. } => "NO_TABLES",
             Self::ServerTooOld { .. } => "SERVER_UNSUPPORTED",
+            Self::ServerIsStandby => "SERVER_IS_STANDBY",
             Self::UnchangedAcrossSnapshots { .. } => "UNCHANGED_ACROSS_SNAPSHOTS",
             Self::RelationUnknown { .. } => "RELATION_UNKNOWN",
             Self::ServerWarned { .. } => "SERVER_WARNED",
@@ -442,6 +446,10 @@ impl Halt {
                     .to_owned()
             }
             Self::ServerTooOld { .. } => "Upgrade the server.".to_owned(),
+            Self::ServerIsStandby => {
+                "Point --source at the primary (SELECT pg_is_in_recovery() is false there)."
+                    .to_owned()
+            }
             Self::UnchangedAcrossSnapshots { table } => {
                 format!("ALTER TABLE {} REPLICA IDENTITY FULL; {ANEW}", crate::sql::table(table))
             }

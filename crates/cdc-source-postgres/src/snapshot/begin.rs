@@ -83,11 +83,14 @@ impl<'a> Begin<'a> {
     ) -> Result<Plan, Error> {
         let doing = "taking a snapshot";
         let first = self.reader().await?;
+        // A standby shows a commit before it says that it has replayed it, so that no position
+        // there is known to be past all that a view sees.
+        if first.text("SELECT pg_is_in_recovery()", doing).await? == "t" {
+            return Err(Halt::ServerIsStandby.into());
+        }
         first.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", doing).await?;
         let seen = first.text("SELECT pg_current_snapshot()", doing).await?;
-        let end = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE \
-            pg_current_wal_insert_lsn() END";
-        let lsn = first.lsn(end, doing).await?;
+        let lsn = first.lsn("SELECT pg_current_wal_insert_lsn()", doing).await?;
         let name = first.text("SELECT pg_export_snapshot()", doing).await?;
         let mut readers = vec![first];
         self.more_readers(&name, &mut readers).await?;
@@ -119,9 +122,6 @@ impl<'a> Begin<'a> {
     async fn wait_for_flush(&self, lsn: Lsn) -> Result<(), Error> {
         let doing = "waiting for the log to be flushed";
         let sql = Sql::connect(&self.config.connect).await?;
-        if sql.text("SELECT pg_is_in_recovery()", doing).await? == "t" {
-            return Ok(());
-        }
         // Its commit flushes the log.
         let emit = format!("SELECT pg_logical_emit_message(true, '{HEARTBEAT_PREFIX}', '')");
         sql.execute("SET synchronous_commit = local", doing).await?;
@@ -159,7 +159,16 @@ impl<'a> Begin<'a> {
             let found = progress.tables.iter().position(|known| known.relation == table.oid);
             let index = found.unwrap_or(progress.tables.len());
             let mut truncate = false;
+            let names = chunk_key(table, &relation.schema);
             match found.and_then(|index| progress.tables.get_mut(index)) {
+                // Its ranges are of columns that have another name, or are not its key any more.
+                Some(known) if known.key != names => {
+                    truncate = known.chunks > 0;
+                    let source = Source::new(index, table, relation.clone(), &names);
+                    let ranges = self.ranges(first, table, &source, &names).await?;
+                    let fresh = new_table(table, names, ranges);
+                    *known = TableProgress { chunks: known.chunks, ..fresh };
+                }
                 Some(known) => {
                     truncate = known.is_torn;
                     if known.filenode != table.filenode {
@@ -168,7 +177,6 @@ impl<'a> Begin<'a> {
                     }
                 }
                 None => {
-                    let names = chunk_key(table, &relation.schema);
                     let source = Source::new(index, table, relation.clone(), &names);
                     let ranges = self.ranges(first, table, &source, &names).await?;
                     progress.tables.push(new_table(table, names, ranges));

@@ -6,6 +6,10 @@
 //! the old and a create of the new. The window ends with the log position read after the last
 //! view was taken; no transaction that commits later is visible in any.
 //!
+//! A change made under another definition of the key cannot be placed, and need not be: altering a
+//! table waits for everybody who wrote to it, and a snapshot taken up again under the new definition
+//! reads the table anew, so that such a change is visible in all of its views or in none.
+//!
 //! A table that is a single chunk was emptied by a truncate event before it was read again, so it
 //! equals its view exactly, and deletes are skipped like everything else: applying a delete whose
 //! row was inserted again before the view would lose that row.
@@ -68,9 +72,11 @@ impl Window {
     /// Decodes the bounds of a relation's segments.
     pub(crate) fn define(&mut self, relation: &Relation) {
         let Some(table) = self.tables.get(&relation.id) else { return };
-        let columns: Option<Vec<usize>> =
-            table.key.iter().map(|name| relation.schema.column_index(name)).collect();
-        // Without its key's columns the table was altered after the views; nothing is skipped.
+        let place = |name: &String| {
+            let index = relation.schema.column_index(name)?;
+            relation.schema.key.contains(&index).then_some(index)
+        };
+        let columns: Option<Vec<usize>> = table.key.iter().map(place).collect();
         let Some(columns) = columns else {
             self.bounds.remove(&relation.id);
             return;
@@ -101,10 +107,14 @@ impl Window {
         xid: u32,
         event: ChangeEvent,
     ) -> Result<Verdict, Error> {
-        let Some(bounds) = self.bounds.get(&relation) else { return Ok(Verdict::Keep(event)) };
         if event.origin.transaction.commit_lsn >= self.end {
             return Ok(Verdict::Keep(event));
         }
+        let Some(bounds) = self.bounds.get(&relation) else {
+            let table = self.tables.get(&relation);
+            let is_held = table.is_some_and(|table| self.is_seen_by_all(table, xid));
+            return Ok(if is_held { Verdict::Skip } else { Verdict::Keep(event) });
+        };
         let is_held = |row: &Row| self.sees(bounds.view_of(row), xid);
         let before = event.before.as_ref().map(|image| is_held(&image.row));
         let after = event.after.as_ref().map(is_held);
@@ -123,6 +133,11 @@ impl Window {
             (_, Some(true), Some(false)) => Verdict::Keep(new_half(event)?),
             (_, Some(false) | None, Some(false) | None) => Verdict::Keep(event),
         })
+    }
+
+    fn is_seen_by_all(&self, table: &TableProgress, xid: u32) -> bool {
+        let mut segments = table.ranges.iter().flat_map(|range| &range.segments);
+        segments.all(|segment| self.sees(Some(segment.view), xid))
     }
 
     fn sees(&self, view: Option<u32>, xid: u32) -> bool {

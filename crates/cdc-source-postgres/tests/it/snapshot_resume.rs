@@ -2,7 +2,7 @@
 
 use cdc_model::{Op, SnapshotMark};
 
-use crate::harness::{Log, Postgres, Version, config, open, table};
+use crate::harness::{Log, Postgres, Version, code, config, open, table};
 
 #[tokio::test]
 async fn snapshot_then_stream_equals_the_source_under_concurrent_writes() {
@@ -115,4 +115,64 @@ async fn a_killed_snapshot_goes_on_at_the_next_chunk() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_chunk_key_renamed_or_replaced_while_a_snapshot_is_interrupted_starts_its_table_anew() {
+    for version in Version::ALL {
+        for stop_after in [1_usize, 3, 6, 9] {
+            // GIVEN tables of many chunks, of which some are done
+            let server = Postgres::start(version).await;
+            server
+                .sql(
+                    "CREATE TABLE k (id int PRIMARY KEY, v text);
+                      CREATE TABLE p (id int PRIMARY KEY, other int NOT NULL, v text);
+                      INSERT INTO k SELECT i, 'k' FROM generate_series(1, 1000) i;
+                      INSERT INTO p SELECT i, 2000 - i, 'p' FROM generate_series(1, 1000) i; ANALYZE",
+                )
+                .await;
+            let config = config(&server, "public.*");
+            let mut log = Log::default();
+            let mut session = open(&config, &mut log).await.unwrap();
+            for _ in 0..stop_after {
+                session.step(&mut log).await.unwrap();
+            }
+            drop(session);
+            // WHEN one's key column gets another name, and another's key other columns
+            server
+                .sql("UPDATE k SET v = 'old name' WHERE id % 3 = 0; DELETE FROM k WHERE id % 7 = 0")
+                .await;
+            server.sql("ALTER TABLE k RENAME COLUMN id TO number").await;
+            server.sql("UPDATE k SET v = 'new name' WHERE number % 5 = 0").await;
+            server.sql("UPDATE p SET v = 'old key' WHERE id % 3 = 0").await;
+            server.sql("ALTER TABLE p DROP CONSTRAINT p_pkey, ADD PRIMARY KEY (other)").await;
+            server
+                .sql("UPDATE p SET v = 'new key' WHERE id % 5 = 0; DELETE FROM p WHERE id = 7")
+                .await;
+            // THEN the projection equals the source
+            let mut session = open(&config, &mut log).await.unwrap();
+            session.catch_up(&server, &mut log).await;
+            for table in ["k", "p"] {
+                let rows = server.rows(&format!("SELECT * FROM {table}")).await;
+                log.assert_equals(&format!("public.{table}"), rows);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_snapshot_is_not_finished_on_a_standby() {
+    let server = Postgres::start(Version::V18).await;
+    table(&server, 5_000).await;
+    let config = config(&server, "public.*");
+    let mut log = Log::default();
+    let mut session = open(&config, &mut log).await.unwrap();
+    session.step(&mut log).await.unwrap();
+    session.step(&mut log).await.unwrap();
+    drop(session);
+    server.stop().await;
+    server.put_file("standby.signal", b"");
+    server.start_again().await;
+    let error = open(&config, &mut log).await.err().unwrap();
+    assert_eq!(code(&error), "SERVER_IS_STANDBY");
 }
