@@ -12,6 +12,8 @@ use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::time::Instant;
 
+use crate::code::{Kind, kind};
+
 /// At most one log line in this time per client; the others are counted.
 const LOG_PACE: Duration = Duration::from_secs(5);
 
@@ -42,7 +44,8 @@ impl Context {
         self.state().last_error.clone()
     }
 
-    /// Returns the first failed delivery.
+    /// Returns the failed delivery that tells most: the first one that does not heal by itself, or
+    /// else the first. What is purged because another record failed may be reported before it.
     pub(crate) fn failure(&self) -> Option<DeliveryFailure> {
         self.state().failure.clone()
     }
@@ -103,6 +106,11 @@ impl ProducerContext for Context {
         let Err((error, message)) = result else { return };
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         let failure = DeliveryFailure { code, topic: message.topic().to_owned() };
-        self.state().failure.get_or_insert(failure);
+        let mut state = self.state();
+        let is_told =
+            state.failure.as_ref().is_some_and(|known| kind(known.code) != Kind::Transient);
+        if !is_told && (state.failure.is_none() || kind(code) != Kind::Transient) {
+            state.failure = Some(failure);
+        }
     }
 }

@@ -106,6 +106,14 @@ pub enum Error {
         #[source]
         source: Code,
     },
+    /// A topic is not made as it must be.
+    #[error("topic \"{topic}\" {reason}")]
+    TopicUnfit {
+        /// The topic.
+        topic: Topic,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The brokers belong to another cluster than before.
     #[error("the brokers belong to cluster {found} instead of {stored}")]
     ClusterChanged {
@@ -129,6 +137,23 @@ pub enum Error {
         offset: Offset,
         /// What is wrong there.
         reason: &'static str,
+    },
+    /// A transaction was left open that nobody will end.
+    #[error(
+        "topic \"{topic}\" on kafka at {servers} is readable up to offset {} of {} only: a \
+         transaction hangs there; kafka-transactions.sh find-hanging names it",
+        readable.0,
+        end.0
+    )]
+    TransactionHangs {
+        /// The topic.
+        topic: Topic,
+        /// The cluster.
+        servers: String,
+        /// First offset of the transaction.
+        readable: Offset,
+        /// The high watermark.
+        end: Offset,
     },
     /// The client library reported a failure.
     #[error("{action} on kafka at {servers} failed{}", detail(.reason))]
@@ -214,7 +239,8 @@ impl Classify for Error {
             Self::Unreachable { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
                 ErrorClass::Unknown
             }
-            Self::Unreachable { .. } => ErrorClass::Transient,
+            // The first may end by itself, where the broker still knows of it.
+            Self::TransactionHangs { .. } | Self::Unreachable { .. } => ErrorClass::Transient,
             Self::Fenced { .. } => ErrorClass::Fenced,
             Self::NotOpen { .. } => ErrorClass::Unknown,
             Self::Failed { source, .. } => match kind(*source) {
@@ -236,6 +262,7 @@ impl Classify for Error {
             | Self::TopicReplaced { .. }
             | Self::PartitionsChanged { .. }
             | Self::TopicRefused { .. }
+            | Self::TopicUnfit { .. }
             | Self::ClusterChanged { .. }
             | Self::CheckpointUnreadable { .. } => ErrorClass::Fatal,
         }
@@ -252,6 +279,7 @@ impl Classify for Error {
             Self::TopicReplaced { .. } => Some("TOPIC_RECREATED"),
             Self::PartitionsChanged { .. } => Some("TOPIC_PARTITIONS_CHANGED"),
             Self::TopicRefused { .. } => Some("KAFKA_TOPIC_REFUSED"),
+            Self::TopicUnfit { .. } => Some("KAFKA_TOPIC_UNFIT"),
             Self::ClusterChanged { .. } => Some("KAFKA_CLUSTER_CHANGED"),
             Self::CheckpointUnreadable { .. } => Some("CHECKPOINT_UNREADABLE"),
             Self::Failed { source, .. } => match kind(*source) {
@@ -262,7 +290,10 @@ impl Classify for Error {
                 Kind::Refused => Some("KAFKA_REFUSED"),
                 Kind::Transient | Kind::Fenced | Kind::Unknown => None,
             },
-            Self::Unreachable { .. } | Self::Fenced { .. } | Self::NotOpen { .. } => None,
+            Self::TransactionHangs { .. }
+            | Self::Unreachable { .. }
+            | Self::Fenced { .. }
+            | Self::NotOpen { .. } => None,
         }
     }
 
@@ -299,6 +330,10 @@ impl Classify for Error {
                 "Create topic {topic} by hand with retention.ms=-1, or mend the setting the \
                  broker names."
             )),
+            Self::TopicUnfit { topic, .. } => Some(format!(
+                "Name another topic, or make {topic} again with one partition and \
+                 cleanup.policy=compact."
+            )),
             Self::ClusterChanged { .. } => Some(
                 "Point bootstrap.servers at the cluster that was written to, or start a pipeline \
                  under another id."
@@ -315,7 +350,10 @@ impl Classify for Error {
                 | Kind::OutOfRange
                 | Kind::Refused => Some("Mend what the broker names, then start again.".into()),
             },
-            Self::Unreachable { .. } | Self::Fenced { .. } | Self::NotOpen { .. } => None,
+            Self::TransactionHangs { .. }
+            | Self::Unreachable { .. }
+            | Self::Fenced { .. }
+            | Self::NotOpen { .. } => None,
         }
     }
 }

@@ -145,7 +145,8 @@ impl Worker {
         let produced = self.produce(job).and_then(|()| self.drain());
         if let Err(error) = produced {
             self.abort();
-            return Err(error);
+            // The report that tells why may come only now, after that of a consequence.
+            return Err(self.delivery_failure().unwrap_or(error));
         }
         self.resume(self.config.transaction_timeout, "committing", || {
             self.client.commit_transaction(SLICE)
@@ -244,8 +245,8 @@ impl Worker {
     /// delivery takes longer than `message.timeout.ms`.
     fn check(&self) -> Result<()> {
         self.poll();
-        if let Some(failure) = self.client.context().failure() {
-            return Err(self.undelivered(failure.code, &failure.topic));
+        if let Some(error) = self.delivery_failure() {
+            return Err(error);
         }
         if self.is_abandoned() {
             return Err(Error::NotOpen { what: "writer" });
@@ -272,6 +273,11 @@ impl Worker {
         if let Err(error) = self.client.abort_transaction(SLICE) {
             tracing::debug!(error = %error, "kafka transaction was left open");
         }
+    }
+
+    fn delivery_failure(&self) -> Option<Error> {
+        let failure = self.client.context().failure()?;
+        Some(self.undelivered(failure.code, &failure.topic))
     }
 
     fn undelivered(&self, code: Code, topic: &str) -> Error {

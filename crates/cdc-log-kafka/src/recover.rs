@@ -5,6 +5,10 @@
 //! that is open in this topic makes us wait, never miss what lies behind it. The topic's tail is a
 //! control record and no message, so that reaching the target is a matter of the consumer's
 //! position.
+//!
+//! A broker that is killed while it recovers from being killed may forget to mark the end of a
+//! transaction (KIP-664 calls it hanging). Its records are acknowledged and stay unreadable until an
+//! operator decides; we wait and say so.
 
 use std::time::Duration;
 
@@ -91,7 +95,24 @@ impl Recovery<'_> {
                 return Ok(stored);
             }
             if moved_at.elapsed() > self.config.request_timeout {
-                return Err(failed(KafkaError::MessageConsumption(Code::OperationTimedOut)));
+                return Err(self.stuck());
+            }
+        }
+    }
+
+    /// Says why the target is not reached. Nothing of ours is open any more, so a broker that
+    /// answers, but not up to the target, has kept a transaction that its coordinator forgot.
+    fn stuck(&self) -> Error {
+        match self.position() {
+            Ok(position) if (0..self.high).contains(&position) => Error::TransactionHangs {
+                topic: self.topic.clone(),
+                servers: self.config.bootstrap_servers.clone(),
+                readable: Offset(position),
+                end: Offset(self.high),
+            },
+            _ => {
+                let timed_out = KafkaError::MessageConsumption(Code::OperationTimedOut);
+                failed(self.config, &self.consumer, &timed_out)
             }
         }
     }

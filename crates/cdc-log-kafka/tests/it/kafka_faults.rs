@@ -1,6 +1,7 @@
 //! Brokers that are away, die, freeze, or are no brokers.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cdc_log_kafka::{KafkaConfig, KafkaLog, KafkaWriter};
@@ -16,12 +17,24 @@ use crate::support::{PATIENCE, config, log, numbered, texts, unique};
 /// Appends sequence after sequence up to `last`, as the capture loop does: after an error it opens
 /// again and goes on from what the checkpoint says.
 async fn append_through(writer: &mut KafkaWriter, topic: &Topic, last: u64) -> u32 {
+    append_and_tell(writer, topic, last, &AtomicU64::new(0)).await
+}
+
+/// The same, telling in `done` how far it is.
+async fn append_and_tell(
+    writer: &mut KafkaWriter,
+    topic: &Topic,
+    last: u64,
+    done: &AtomicU64,
+) -> u32 {
     let mut errors = 0;
     let mut pace = tokio::time::interval(Duration::from_millis(100));
     let deadline = Instant::now() + PATIENCE;
     let mut sequence = None;
+    let mut told: Vec<String> = Vec::new();
+    let started = Instant::now();
     loop {
-        assert!(Instant::now() < deadline, "still at {sequence:?} of {last}");
+        assert!(Instant::now() < deadline, "still at {sequence:?} of {last}: {told:#?}");
         let at = match sequence {
             Some(at) => at,
             None => match writer.open().await {
@@ -31,12 +44,14 @@ async fn append_through(writer: &mut KafkaWriter, topic: &Topic, last: u64) -> u
                         matches!(error.class(), ErrorClass::Transient | ErrorClass::Unknown),
                         "{error}"
                     );
+                    told.push(format!("{:?} open: {error}", started.elapsed()));
                     pace.tick().await;
                     errors += 1;
                     continue;
                 }
             },
         };
+        done.store(at, Ordering::Relaxed);
         if at == last {
             return errors;
         }
@@ -44,6 +59,7 @@ async fn append_through(writer: &mut KafkaWriter, topic: &Topic, last: u64) -> u
             Ok(()) => Some(at + 1),
             Err(error) => {
                 assert_ne!(error.class(), ErrorClass::Fatal, "{error}");
+                told.push(format!("{:?} append: {error}", started.elapsed()));
                 errors += 1;
                 None
             }
@@ -62,9 +78,16 @@ async fn a_broker_killed_under_load_loses_and_doubles_nothing() {
     let topic = Topic::new("killed");
     let mut writer = log.writer("killed", "s");
     append_through(&mut writer, &topic, 50).await;
-    let load = append_through(&mut writer, &topic, 600);
+    let done = AtomicU64::new(0);
+    let load = append_and_tell(&mut writer, &topic, 600, &done);
+    // Each under load: a broker that is killed before it is done recovering may leave a transaction
+    // hanging for ever.
     let faults = async {
-        for _ in 0..2 {
+        for at in [60, 200] {
+            testkit::server::until("the load goes on", PATIENCE, async || {
+                done.load(Ordering::Relaxed) >= at
+            })
+            .await;
             kafka.kill9().await;
             kafka.start_again().await;
         }

@@ -12,7 +12,7 @@ use testkit::fixture::record;
 use testkit::server::kafka::Kafka;
 
 /// Longest a test waits for anything, on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Returns a name that no other test uses.
 pub(crate) fn unique(name: &str) -> String {
