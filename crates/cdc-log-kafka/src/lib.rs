@@ -29,10 +29,11 @@
 //! another mechanism, and before Kafka 3.1, the identity is the cluster's id with the topic's name:
 //! another cluster is then noticed, a topic deleted and made again only by its end offset.
 //!
-//! Start reading at [`KafkaLog`], then [`KafkaWriter`].
+//! Start reading at [`KafkaLog`], then [`KafkaWriter`]. [`CompactedTopic`] is for tables of others' making.
 
 mod checkpoint;
 mod code;
+mod compacted;
 mod config;
 mod connection;
 mod context;
@@ -49,6 +50,7 @@ mod topic;
 mod wire;
 mod writer;
 
+pub use compacted::{CompactedReader, CompactedTopic, CompactedWriter};
 pub use config::KafkaConfig;
 pub use error::{Error, Result};
 pub use log::KafkaLog;

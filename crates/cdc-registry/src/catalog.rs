@@ -48,6 +48,11 @@ impl SchemaText {
         Self { text: text.into(), attributes: None }
     }
 
+    /// Tells whether it is the same schema, however it is spelt.
+    pub fn is_equal(&self, other: &Self) -> bool {
+        self == other || self.fingerprint() == other.fingerprint()
+    }
+
     /// Returns by what it is equal to others.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         if let Some(attributes) = &self.attributes {
@@ -286,6 +291,27 @@ impl Catalog {
             }
             Change::Level(subject, level) => set(&mut self.levels, subject, *level),
             Change::Mode(subject, mode) => set(&mut self.modes, subject, *mode),
+        }
+    }
+
+    /// Tells whether a step is there already, to find out what became of one whose outcome is
+    /// unknown.
+    pub fn holds(&self, change: &Change) -> bool {
+        match change {
+            Change::Schema { id, .. } => self.schemas.contains_key(id),
+            Change::Version { subject, version, id, is_deleted, .. } => {
+                let wanted = Version { id: *id, is_deleted: *is_deleted };
+                let found = self.subjects.get(subject).and_then(|all| all.get(version));
+                found.is_some_and(|found| *found == wanted)
+            }
+            Change::Remove { subject, version } => {
+                self.all(subject).all(|(found, _)| found != *version)
+            }
+            Change::DeleteSubject { subject, through } => {
+                self.all(subject).all(|(at, found)| at > *through || found.is_deleted)
+            }
+            Change::Level(subject, level) => self.level(subject.as_ref()) == *level,
+            Change::Mode(subject, mode) => self.mode(subject.as_ref()) == *mode,
         }
     }
 
