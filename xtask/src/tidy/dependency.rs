@@ -9,12 +9,13 @@ use super::Finding;
 use crate::workspace;
 
 /// A heavy dependency and the crates that may have it. Tests may have any.
-const HEAVY: [(&str, &[&str]); 5] = [
+const HEAVY: [(&str, &[&str]); 6] = [
     ("rdkafka", &["cdc-log-kafka"]),
     ("duckdb", &["cdc-sink-duckdb"]),
     ("fjall", &["cdc-log-local", "cdc-registry"]),
     ("tokio-postgres", &["cdc-source-postgres", "cdc-sink-postgres", "penstock"]),
     ("apache-avro", &["cdc-codec", "cdc-registry"]),
+    ("tantivy", &["cdc-sink-search"]),
 ];
 
 /// Crates that no user gets, which may depend on anything.
