@@ -1,0 +1,13 @@
+//! The registry as others meet it: over HTTP, through restarts and outages, by real clients.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
+
+mod world;
+
+mod binary;
+mod clients;
+mod kafka_store;
+mod preview;
+mod refusals;
+mod rest;
+mod upstream;
