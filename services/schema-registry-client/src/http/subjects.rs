@@ -134,6 +134,13 @@ pub(super) async fn register(shared: &Arc<Shared>, subject: &str, call: &Call) -
     let wish = Wish::parse(&call.body)?;
     let (id, version) = (wish.id()?, wish.version()?);
     let schema = wish.schema(call.query.is("normalize"));
+    if id.is_none() && version.is_none() {
+        // What producers ask at every start: known is known, whatever became of the journal.
+        let lookup = |catalog: &Catalog| catalog.lookup(&subject, &schema, Include::Live);
+        if let Ok(Some(known)) = shared.store.read(lookup)? {
+            return Ok(Answer::Json(json!({ "id": known.id.0 })));
+        }
+    }
     let check = match (call.query.is("force"), shared.has_semantic_gate) {
         (true, _) => Check::Form,
         (false, true) => Check::Meaning,

@@ -19,7 +19,8 @@
 //! tells; reads go on. So let only one make of registry write to a topic.
 //!
 //! # Failure
-//! - Kafka is away: reads go on from memory, writes are refused with 50002 in bounded time.
+//! - Kafka is away: reads go on from memory, and so does registering what is registered; other
+//!   writes are refused with 50002 in bounded time.
 //! - An append's outcome is unknown: the next writer settles it, the topic is read to its end, and
 //!   if the changes are there, that was it.
 //! - The topic vanishes or is made anew: nothing is written any more; a restart is an operator's

@@ -219,6 +219,7 @@ async fn without_kafka_it_lives_and_says_so_and_goes_on_when_it_is_back() {
 
     kafka.kill9().await;
     assert_eq!(registry.get("/subjects/s/versions/latest").await.body["schema"], Value::from(A));
+    assert_eq!(registry.register("s", A).await, 1);
     let told = registry.post("/subjects/s/versions", schema(B)).await;
     assert_eq!((told.refusal().0, told.refusal().1), (503, 50002), "{told:?}");
     assert_eq!(registry.send(Method::GET, "/healthz", None).await.0, 200);
