@@ -61,6 +61,12 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// `listen`: where health and metrics are served.
     pub listen: Option<SocketAddr>,
+    /// `control.listen`: where control is served over TCP.
+    pub control_listen: Option<SocketAddr>,
+    /// `control.token.file`: a file with the token that callers must know.
+    pub control_token_file: Option<PathBuf>,
+    /// `projections`: what is kept equal to the source; the warehouse unless told.
+    pub projections: Vec<Projection>,
     /// `kafka`: bootstrap servers, `HOST:PORT`, separated by commas.
     pub kafka: Option<String>,
     /// `registry`: the URL of a Confluent-compatible registry, which may hold a password.
@@ -71,6 +77,31 @@ pub struct Config {
     pub log_level: Option<String>,
     /// `log.format`: whether the log is JSON.
     pub is_log_json: bool,
+}
+
+/// A kind of store that is kept equal to the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Projection {
+    /// `duckdb`: a warehouse to query in SQL.
+    DuckDb,
+    /// `search`: a full-text index.
+    Search,
+    /// `audit`: a log of who changed what when, chained by hashes.
+    Audit,
+}
+
+impl Projection {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::DuckDb, Self::Search, Self::Audit];
+
+    /// Returns its name, as in the setting.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DuckDb => "duckdb",
+            Self::Search => "search",
+            Self::Audit => "audit",
+        }
+    }
 }
 
 /// A setting that was ignored.
@@ -120,6 +151,13 @@ impl Config {
             status_interval: status_interval(layers)?,
             data_dir: path("data_dir")?,
             listen: parse(layers, "listen", "an address and a port, such as 127.0.0.1:8089")?,
+            control_listen: parse(
+                layers,
+                "control.listen",
+                "an address and a port, such as 127.0.0.1:8090",
+            )?,
+            control_token_file: path("control.token.file")?,
+            projections: projections(layers)?,
             kafka: checked(layers, "kafka", is_host_list, "HOST:PORT, several with commas")?,
             registry: checked(layers, "registry", is_http, "an http:// or https:// URL")?
                 .map(Secret::new),
@@ -129,6 +167,25 @@ impl Config {
         };
         Ok((config, warnings))
     }
+}
+
+fn projections(layers: &Layers) -> Result<Vec<Projection>> {
+    let Some(list) = checked(layers, "projections", are_projections, "duckdb, search, audit")?
+    else {
+        return Ok(vec![Projection::DuckDb]);
+    };
+    let mut found: Vec<Projection> = list.split(',').filter_map(projection).collect();
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+fn are_projections(list: &str) -> bool {
+    list.split(',').all(|name| projection(name).is_some())
+}
+
+fn projection(name: &str) -> Option<Projection> {
+    Projection::ALL.into_iter().find(|kind| kind.name() == name.trim())
 }
 
 fn check_names(layers: &Layers) -> Result<Vec<Warning>> {

@@ -31,7 +31,7 @@ mod secret;
 mod tables;
 mod value;
 
-pub use config::{Config, Format, Warning};
+pub use config::{Config, Format, Projection, Warning};
 pub use error::{Error, Result};
 pub use file::{File, Span};
 pub use layer::{Layers, Origin, Setting};

@@ -10,6 +10,7 @@ pub fn state(state: &stats::State) -> (v1::State, String, Option<v1::Halt>) {
         stats::State::Starting => (v1::State::Starting, String::new(), None),
         stats::State::Running => (v1::State::Running, String::new(), None),
         stats::State::Waiting { reason } => (v1::State::Waiting, reason.clone(), None),
+        stats::State::Paused => (v1::State::Paused, String::new(), None),
         stats::State::Halted(halted) => (v1::State::Halted, String::new(), Some(halt(halted))),
         stats::State::Stopped => (v1::State::Stopped, String::new(), None),
     }

@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::BatchLimits;
 use crate::clock::Clock;
 use crate::error::{Classify, ErrorClass, chain};
+use crate::hold::Hold;
 use crate::port::{Encode, LogWriter, Source};
 use crate::retry::{Attempts, Decision, Halted, RetryPolicy};
 use crate::stats::{LoopStats, State};
@@ -75,6 +76,8 @@ pub struct Capture<S, W, E> {
     pub clock: Clock,
     /// What it tells about itself.
     pub stats: Arc<LoopStats>,
+    /// Holds it when an operator wants.
+    pub hold: Hold,
 }
 
 /// Why a session ended before it was asked to: the class decides, the halt tells.

@@ -22,6 +22,7 @@ pub mod capture;
 pub mod clock;
 pub mod dead_letter;
 pub mod error;
+mod hold;
 pub mod partition;
 pub mod port;
 pub mod project;
@@ -30,4 +31,5 @@ pub mod stats;
 
 pub use clock::Clock;
 pub use error::{Classify, ErrorClass};
+pub use hold::Hold;
 pub use retry::Halted;

@@ -15,7 +15,7 @@ pub use log::{
 };
 pub use registry::{RegisteredSchema, SchemaId, SchemaRegistry, SchemaVersion, Subject, Verdict};
 pub use sink::{
-    Atomicity, Epoch, Generation, OffsetRange, ParkedRecord, Sharing, Sink, SinkBatch, SinkChange,
-    SinkError, SinkKind, SinkState,
+    Atomicity, Epoch, Generation, OffsetRange, ParkedRecord, SettleBatch, Settlement, Sharing,
+    Sink, SinkBatch, SinkChange, SinkError, SinkKind, SinkState,
 };
 pub use source::{Acknowledge, ChangeBatch, ChangeStream, Opened, Source, StreamItem};

@@ -15,6 +15,7 @@
 //! After any error of an apply its outcome is unknown: the sink is resumed, which fences strays
 //! and reads its offsets, and the very same batch is applied again under the new epoch.
 
+mod desk;
 mod pending;
 mod session;
 
@@ -28,11 +29,14 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::BatchLimits;
 use crate::capture::Backoff;
 use crate::error::{Classify, ErrorClass};
+use crate::hold::Hold;
 use crate::port::{Decode, LogReader, LogWriter, Sink};
 use crate::retry::{Halted, RetryPolicy};
 use crate::stats::{LoopStats, State};
 
 use session::Session;
+
+pub use desk::{Desk, DeskError, DeskQueue, Selection, Settled, desk};
 
 /// What the project loop may take.
 #[derive(Clone)]
@@ -96,6 +100,10 @@ pub struct Project<R, D, K, L> {
     pub clock: crate::Clock,
     /// What it tells about itself.
     pub stats: Arc<LoopStats>,
+    /// Holds it when an operator wants.
+    pub hold: Hold,
+    /// Where parked records are asked for and settled.
+    pub desk: DeskQueue,
 }
 
 impl<R: LogReader, D: Decode, K: Sink, L: LogWriter> Project<R, D, K, L> {

@@ -1,12 +1,12 @@
 //! What a loop tells about itself while it runs: its state, counters and latencies, shared with
 //! whoever shows them. Reading them never disturbs the loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use cdc_model::{Offset, TableName, Timestamp, TopicPartition};
+use cdc_model::{Lsn, Offset, TableName, Timestamp, TopicPartition};
 
 use crate::retry::Halted;
 
@@ -23,6 +23,8 @@ pub enum State {
         /// What it waits for, in one line.
         reason: String,
     },
+    /// An operator holds it.
+    Paused,
     /// It stopped and needs a person.
     Halted(Halted),
     /// It was asked to stop, and drained.
@@ -62,6 +64,8 @@ pub struct LoopStats {
     parked_keys: AtomicU64,
     /// Times an operation failed and was tried again.
     pub retries: AtomicU64,
+    /// From commit at the source until taken in (received, or read from the log).
+    pub intake: Histogram,
     /// From commit at the source until durable here (appended, or applied).
     pub latency: Histogram,
     /// Duration of one append or apply.
@@ -76,7 +80,25 @@ struct Shared {
     end_offsets: BTreeMap<TopicPartition, Offset>,
     committed_at: Option<Timestamp>,
     written_at: Option<Timestamp>,
+    marks: VecDeque<(Lsn, Timestamp)>,
 }
+
+/// The newest change of a batch: when and where it was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Newest {
+    pub(crate) committed_at: Timestamp,
+    pub(crate) commit_lsn: Lsn,
+}
+
+impl Newest {
+    pub(crate) fn of(event: &cdc_model::ChangeEvent) -> Self {
+        let transaction = &event.origin.transaction;
+        Self { committed_at: transaction.committed_at, commit_lsn: transaction.commit_lsn }
+    }
+}
+
+/// How many batches back [`LoopStats::reached`] can tell.
+const MARKS_MAX: usize = 4_096;
 
 impl LoopStats {
     /// Returns what the loop is doing.
@@ -141,17 +163,37 @@ impl LoopStats {
         }
     }
 
-    pub(crate) fn wrote(&self, committed_at: Option<Timestamp>, now: Timestamp, took: Duration) {
+    pub(crate) fn took_in(&self, newest: Newest, now: Timestamp) {
+        self.intake.record(since(newest.committed_at, now));
+    }
+
+    pub(crate) fn wrote(&self, newest: Option<Newest>, now: Timestamp, took: Duration) {
         let mut shared = self.lock();
-        if let Some(committed_at) = committed_at {
+        if let Some(Newest { committed_at, commit_lsn }) = newest {
             shared.committed_at = Some(committed_at);
-            let micros = u64::try_from(now.0 - committed_at.0).unwrap_or(0);
-            self.latency.record(Duration::from_micros(micros));
+            self.latency.record(since(committed_at, now));
+            if shared.marks.back().is_none_or(|(last, _)| *last < commit_lsn) {
+                shared.marks.push_back((commit_lsn, now));
+                if shared.marks.len() > MARKS_MAX {
+                    shared.marks.pop_front();
+                }
+            }
         }
         shared.written_at = Some(now);
         drop(shared);
         self.write.record(took);
         self.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns when everything committed up to `lsn` was known to be durable here; `None` if it is
+    /// not yet, or if that is more than some thousand batches ago.
+    pub fn reached(&self, lsn: Lsn) -> Option<Timestamp> {
+        let shared = self.lock();
+        let next = shared.marks.partition_point(|(mark, _)| *mark < lsn);
+        if next == 0 && shared.marks.len() == MARKS_MAX {
+            return None;
+        }
+        shared.marks.get(next).map(|(_, at)| *at)
     }
 
     pub(crate) fn set_offset(&self, partition: TopicPartition, offset: Offset) {
@@ -167,6 +209,10 @@ impl LoopStats {
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().expect("invariant: no holder panics")
     }
+}
+
+fn since(committed_at: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_micros(u64::try_from(now.0 - committed_at.0).unwrap_or(0))
 }
 
 /// Durations in buckets of about 19 % width (four to each power of two), from 1 µs to 71 minutes.
@@ -193,10 +239,36 @@ impl Histogram {
         self.sum_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
+    /// Returns the counts as they are now; what is counted later is [`Counts::since`].
+    pub fn counts(&self) -> Counts {
+        Counts(self.buckets.each_ref().map(|bucket| bucket.load(Ordering::Relaxed)))
+    }
+
     /// Returns how many durations were counted, and their sum.
     pub fn count_and_sum(&self) -> (u64, Duration) {
         let count = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum();
         (count, Duration::from_micros(self.sum_micros.load(Ordering::Relaxed)))
+    }
+
+    /// Returns a quantile of everything counted so far, as [`Counts::quantile`] does.
+    pub fn quantile(&self, q: f64) -> Option<Duration> {
+        self.counts().quantile(q)
+    }
+}
+
+/// A [`Histogram`] at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts([u64; 128]);
+
+impl Counts {
+    /// Returns what was counted between `earlier` and this moment.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut counts = self.0;
+        for (count, before) in counts.iter_mut().zip(earlier.0) {
+            *count = count.saturating_sub(before);
+        }
+        Self(counts)
     }
 
     /// Returns the upper bound of the bucket that holds the quantile `q` in `0.0..=1.0`, or `None`
@@ -208,11 +280,10 @@ impl Histogram {
         reason = "a quantile of counts far below 2^52"
     )]
     pub fn quantile(&self, q: f64) -> Option<Duration> {
-        let counts: Vec<u64> = self.buckets.iter().map(|b| b.load(Ordering::Relaxed)).collect();
-        let total: u64 = counts.iter().sum();
+        let total: u64 = self.0.iter().sum();
         let rank = ((total as f64 * q).ceil() as u64).clamp(1, total.max(1));
         let mut seen = 0;
-        for (index, count) in (0_u64..).zip(counts) {
+        for (index, count) in (0_u64..).zip(self.0) {
             seen += count;
             if count > 0 && seen >= rank {
                 let (power, quarter) = (index / 4, index % 4);
@@ -238,6 +309,30 @@ mod tests {
         for (q, truth) in [(0.5, 5_000.0), (0.99, 9_900.0), (1.0, 10_000.0), (0.01, 100.0)] {
             let found = histogram.quantile(q).map_or(0.0, |d| d.as_secs_f64() * 1e6);
             assert!((truth..=truth * 1.26).contains(&found), "{q}: {found} for {truth}");
+        }
+    }
+
+    #[test]
+    fn what_is_counted_later_has_quantiles_of_its_own() {
+        let histogram = Histogram::default();
+        histogram.record(Duration::from_secs(9));
+        let earlier = histogram.counts();
+        assert_eq!(histogram.counts().since(&earlier).quantile(0.5), None);
+        histogram.record(Duration::from_millis(1));
+        let found = histogram.counts().since(&earlier).quantile(1.0);
+        assert!(found.is_some_and(|found| found < Duration::from_millis(2)), "{found:?}");
+    }
+
+    #[test]
+    fn a_position_is_reached_with_the_batch_that_covers_it() {
+        let stats = LoopStats::default();
+        for at in [10, 20, 30] {
+            let newest = Newest { committed_at: Timestamp(0), commit_lsn: Lsn(at) };
+            let now = Timestamp(i64::try_from(at).unwrap_or_default());
+            stats.wrote(Some(newest), now, Duration::ZERO);
+        }
+        for (lsn, expected) in [(5, Some(10)), (10, Some(10)), (11, Some(20)), (31, None)] {
+            assert_eq!(stats.reached(Lsn(lsn)).map(|at| at.0), expected, "{lsn}");
         }
     }
 }

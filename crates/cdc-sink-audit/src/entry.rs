@@ -1,11 +1,15 @@
 //! What the log says of a change, a parked record and a commit. Pure.
 
 use cdc_codec::text;
-use cdc_model::{ImageKind, Row, Value};
-use cdc_pipeline::port::{OffsetRange, ParkedRecord, SinkBatch, SinkChange};
+use cdc_model::{Header, ImageKind, LogRecord, Row, Value};
+use cdc_pipeline::port::{
+    OffsetRange, ParkedRecord, SettleBatch, Settlement, SinkBatch, SinkChange,
+};
 use serde_json::{Value as Json, json};
 
+use crate::chain::Line;
 use crate::json::{Object, base64, columns, object};
+use crate::state::{bytes, place};
 
 /// Who, what and when of a change. `None` if a row has not the columns of its table.
 pub(crate) fn change(change: &SinkChange) -> Option<Object> {
@@ -59,17 +63,56 @@ pub(crate) fn change(change: &SinkChange) -> Option<Object> {
 /// A record set aside, with all its bytes.
 pub(crate) fn park(parked: &ParkedRecord) -> Object {
     let record = &parked.record;
-    let bytes = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map(|bytes| base64(bytes));
+    let text = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map(|bytes| base64(bytes));
     let headers = record.headers.iter().map(|header| json!([header.name, base64(&header.value)]));
     object(json!({
         "topic": record.source.topic.as_str(),
         "partition": record.source.partition.0,
         "offset": record.offset.0,
         "timestamp_ms": record.timestamp_ms,
-        "key": bytes(&record.key),
-        "value": bytes(&record.value),
+        "key": text(&record.key),
+        "value": text(&record.value),
         "headers": headers.collect::<Vec<_>>(),
         "reason": parked.reason,
+    }))
+}
+
+/// Reads a record set aside; `None` if it is not what [`park`] wrote.
+pub(crate) fn read_park(line: &Line) -> Option<ParkedRecord> {
+    let header = |entry: &Json| {
+        let name = entry.get(0)?.as_str()?.to_owned();
+        Some(Header { name: name.into(), value: bytes(entry.get(1)?)?? })
+    };
+    let (source, offset) = place(line)?;
+    let headers = line.members.get("headers")?.as_array()?;
+    let record = LogRecord {
+        source,
+        offset,
+        timestamp_ms: line.number("timestamp_ms")?,
+        key: bytes(line.members.get("key")?)?,
+        value: bytes(line.members.get("value")?)?,
+        headers: headers.iter().map(header).collect::<Option<_>>()?,
+    };
+    Some(ParkedRecord { record, reason: line.text("reason")?.to_owned() })
+}
+
+/// What became of a record set aside.
+pub(crate) fn settle(settlement: &Settlement) -> Object {
+    object(json!({
+        "topic": settlement.source.topic.as_str(),
+        "partition": settlement.source.partition.0,
+        "offset": settlement.offset.0,
+        "is_applied": settlement.change.is_some(),
+    }))
+}
+
+/// The end of what was settled, which moves no offsets.
+pub(crate) fn settled(batch: &SettleBatch) -> Object {
+    object(json!({
+        "generation": batch.generation.0,
+        "epoch": batch.epoch.0,
+        "unpark_below": [],
+        "offsets": [],
     }))
 }
 

@@ -5,24 +5,24 @@
 //! then the head is moved and synced; then `apply` returns `Ok`. After any error the journal is
 //! dropped, and the files are read anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cdc_model::{TableName, TableSchema};
-use cdc_pipeline::port::{Epoch, SinkBatch, SinkState};
+use cdc_pipeline::port::{Epoch, ParkedRecord, SettleBatch, SinkBatch, SinkChange, SinkState};
 use serde_json::json;
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Line};
 use crate::config::AuditConfig;
 use crate::entry;
 use crate::error::{Error, Result, while_};
 use crate::head::{self, Head, HeadFile};
 use crate::json::{Object, definition, object};
-use crate::recover::{End, FORMAT, find_end};
-use crate::segment;
+use crate::recover::{End, FORMAT, damaged, find_end};
+use crate::segment::{self, Lines, Next};
 use crate::state::State;
 
 /// The log's newest segment, and what is known of the whole.
@@ -94,32 +94,17 @@ impl Journal {
 
     /// Records `batch`, which was checked.
     pub(crate) fn record(&mut self, batch: &SinkBatch) -> Result<()> {
-        let is_full = self.bytes >= self.config.segment_bytes_max
-            || self.lines >= self.config.segment_lines_max;
-        if is_full {
-            self.roll()?;
-        }
+        self.make_room()?;
         let mut out = Vec::new();
         let first = self.chain.seq;
-        let mut parked = Vec::new();
         for (index, change) in batch.changes.iter().enumerate() {
-            if self.state.is_applied(&change.source, change.offset) {
-                continue;
+            if !self.state.is_applied(&change.source, change.offset) {
+                self.push_change(&mut out, index, change)?;
             }
-            let table = &change.event.table;
-            let poison = || Error::Poison { index, table: table.name.to_string() };
-            let members = entry::change(change).ok_or_else(poison)?;
-            if self.tables.get(&table.name).is_none_or(|told| told != table) {
-                let members = definition(table, change.source.topic.as_str());
-                self.chain.push(&mut out, "table", members);
-                self.tables.insert(table.name.clone(), Arc::clone(table));
-            }
-            self.chain.push(&mut out, "change", members);
         }
         for park in &batch.park {
             if !self.state.is_applied(&park.record.source, park.record.offset) {
                 self.chain.push(&mut out, "park", entry::park(park));
-                parked.push(park);
             }
         }
         let ranges = batch.ranges.iter().filter(|range| {
@@ -128,8 +113,72 @@ impl Journal {
         });
         self.chain.push(&mut out, "commit", entry::commit(batch, ranges));
         self.append(&out, self.chain.seq - first)?;
-        self.state.apply(batch, &parked);
+        self.state.apply(batch, self.segment);
         Ok(())
+    }
+
+    /// Records what became of parked records; those that are parked no more are passed over.
+    pub(crate) fn settle(&mut self, batch: &SettleBatch) -> Result<()> {
+        self.make_room()?;
+        let mut out = Vec::new();
+        let first = self.chain.seq;
+        for (index, settlement) in batch.settlements.iter().enumerate() {
+            let (source, offset) = (settlement.source.clone(), settlement.offset);
+            if self.state.parked.remove(&(source.clone(), offset)).is_none() {
+                continue;
+            }
+            self.chain.push(&mut out, "settle", entry::settle(settlement));
+            if let Some(event) = settlement.change.clone() {
+                self.push_change(&mut out, index, &SinkChange { source, offset, event })?;
+            }
+        }
+        if out.is_empty() {
+            return Ok(());
+        }
+        self.chain.push(&mut out, "commit", entry::settled(batch));
+        self.append(&out, self.chain.seq - first)
+    }
+
+    /// Reads the first `limit` parked records, and counts all.
+    pub(crate) fn parked(&self, limit: usize) -> Result<(Vec<ParkedRecord>, u64)> {
+        let wanted: BTreeMap<_, _> = self.state.parked.iter().take(limit).collect();
+        let segments: BTreeSet<u64> = wanted.values().map(|parked| parked.segment).collect();
+        let mut found = BTreeMap::new();
+        for number in segments {
+            let mut lines = Lines::open(&self.dir, number)?;
+            while let Next::Line(line) = lines.next()? {
+                let park = Line::read(line).filter(|line| line.kind() == "park");
+                let Some(park) = park.and_then(|line| entry::read_park(&line)) else { continue };
+                let at = (park.record.source.clone(), park.record.offset);
+                if wanted.contains_key(&at) {
+                    found.insert(at, park);
+                }
+            }
+        }
+        if let Some((_, parked)) = wanted.iter().find(|(at, _)| !found.contains_key(**at)) {
+            return Err(damaged(&segment::name(parked.segment), 0, "a parked record is missing"));
+        }
+        Ok((found.into_values().collect(), self.state.parked.len() as u64))
+    }
+
+    /// Appends the lines of a change to `out`.
+    fn push_change(&mut self, out: &mut Vec<u8>, index: usize, change: &SinkChange) -> Result<()> {
+        let table = &change.event.table;
+        let poison = || Error::Poison { index, table: table.name.to_string() };
+        let members = entry::change(change).ok_or_else(poison)?;
+        if self.tables.get(&table.name).is_none_or(|told| told != table) {
+            let members = definition(table, change.source.topic.as_str());
+            self.chain.push(out, "table", members);
+            self.tables.insert(table.name.clone(), Arc::clone(table));
+        }
+        self.chain.push(out, "change", members);
+        Ok(())
+    }
+
+    fn make_room(&mut self) -> Result<()> {
+        let is_full = self.bytes >= self.config.segment_bytes_max
+            || self.lines >= self.config.segment_lines_max;
+        if is_full { self.roll() } else { Ok(()) }
     }
 
     /// Seals the segment and begins the next.

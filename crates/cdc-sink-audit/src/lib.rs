@@ -19,7 +19,8 @@
 //! log is acknowledged; `lock`. A segment begins with a `segment` line that holds the whole state
 //! (offsets, parked keys, epoch), and ends, once it is full, with a `seal`. Between them: `open`
 //! (a writer took over), `table` (a definition, told once per segment before its first change),
-//! `change`, `park` (a record set aside, with its bytes), and a `commit` after each batch.
+//! `change`, `park` (a record set aside, with its bytes), `settle` (what became of one), and a
+//! `commit` after each batch.
 //!
 //! # Why it is exactly once
 //! - Entries and next offsets are one write, and the `commit` with the offsets is its last line: a

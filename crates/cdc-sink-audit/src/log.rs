@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
-use cdc_pipeline::port::{SinkBatch, SinkState};
+use cdc_pipeline::port::{Epoch, Generation, ParkedRecord, SettleBatch, SinkBatch, SinkState};
 
 use crate::config::AuditConfig;
 use crate::error::{Error, Result, while_};
@@ -78,17 +78,39 @@ impl Log {
     }
 
     pub(crate) fn apply(&self, batch: &SinkBatch) -> Result<()> {
+        let check = |journal: &Journal| check(journal.state(), batch);
+        self.write(check, |journal| journal.record(batch))
+    }
+
+    pub(crate) fn settle(&self, batch: &SettleBatch) -> Result<()> {
+        let check = |journal: &Journal| {
+            check_writer(journal.state(), batch.epoch, batch.generation).map(|()| true)
+        };
+        self.write(check, |journal| journal.settle(batch))
+    }
+
+    pub(crate) fn parked(&self, limit: usize) -> Result<(Vec<ParkedRecord>, u64)> {
+        let writer = lock(&self.writer);
+        let journal = writer.journal.as_ref().filter(|_| writer.is_resumed);
+        journal.ok_or(Error::NotResumed)?.parked(limit)
+    }
+
+    /// Writes if `check` says that there is something to write.
+    fn write(
+        &self,
+        check: impl FnOnce(&Journal) -> Result<bool>,
+        write: impl FnOnce(&mut Journal) -> Result<()>,
+    ) -> Result<()> {
         let mut writer = lock(&self.writer);
-        if !writer.is_resumed {
-            return Err(Error::NotResumed);
-        }
-        let Some(mut journal) = writer.journal.take() else { return Err(Error::NotResumed) };
-        let outcome = check(journal.state(), batch);
+        let is_resumed = writer.is_resumed;
+        let journal = writer.journal.take().filter(|_| is_resumed);
+        let mut journal = journal.ok_or(Error::NotResumed)?;
+        let outcome = check(&journal);
         if !matches!(outcome, Ok(true)) {
             writer.journal = Some(journal);
             return outcome.map(drop);
         }
-        journal.record(batch)?;
+        write(&mut journal)?;
         writer.journal = Some(journal);
         Ok(())
     }
@@ -105,13 +127,7 @@ impl Drop for Log {
 
 /// Refuses a batch that is not this log's next. Returns whether anything of it is new.
 fn check(state: &State, batch: &SinkBatch) -> Result<bool> {
-    if batch.epoch != state.epoch {
-        return Err(Error::Fenced { epoch: batch.epoch, newest: state.epoch });
-    }
-    if batch.generation != state.generation {
-        let (wanted, held) = (batch.generation, state.generation);
-        return Err(Error::WrongGeneration { wanted, held });
-    }
+    check_writer(state, batch.epoch, batch.generation)?;
     let mut is_new = false;
     for range in &batch.ranges {
         let Some((id, held)) = state.offsets.get(&range.source) else {
@@ -130,6 +146,17 @@ fn check(state: &State, batch: &SinkBatch) -> Result<bool> {
         is_new |= range.next > *held;
     }
     Ok(is_new)
+}
+
+/// Refuses whoever is not this log's writer.
+fn check_writer(state: &State, epoch: Epoch, wanted: Generation) -> Result<()> {
+    if epoch != state.epoch {
+        return Err(Error::Fenced { epoch, newest: state.epoch });
+    }
+    if wanted != state.generation {
+        return Err(Error::WrongGeneration { wanted, held: state.generation });
+    }
+    Ok(())
 }
 
 fn take_lock(dir: &Path) -> Result<File> {

@@ -82,7 +82,7 @@ fn scan(dir: &Path, number: u64, pipeline: &str, head: Option<&Head>) -> Result<
         is_sealed: false,
     };
     let mut chain = Chain::default();
-    let mut parked = Vec::new();
+    let mut pending = Vec::new();
     let mut is_head_seen = head.is_none();
     let why = loop {
         let line = match lines.next()? {
@@ -101,14 +101,14 @@ fn scan(dir: &Path, number: u64, pipeline: &str, head: Option<&Head>) -> Result<
         chain = line.chain();
         is_head_seen |= head.is_some_and(|head| *head == Head::new(number, lines.bytes, &chain));
         let is_commit = line.is_commit();
-        if line.kind() == "park" || is_commit {
-            parked.push(line);
+        if matches!(line.kind(), "park" | "settle") || is_commit {
+            pending.push(line);
         }
         if is_commit {
-            for line in parked.drain(..) {
+            for line in pending.drain(..) {
                 end.is_sealed = line.kind() == "seal";
                 let unknown = || damaged(&segment::name(number), lines.line, "the kind is unknown");
-                end.state.take(&line).ok_or_else(unknown)?;
+                end.state.take(&line, number).ok_or_else(unknown)?;
             }
             (end.bytes, end.lines, end.chain) = (lines.bytes, lines.line, chain);
         }

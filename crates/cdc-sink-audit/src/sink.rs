@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cdc_pipeline::port::{Atomicity, Sharing, Sink, SinkBatch, SinkKind, SinkState};
+use cdc_pipeline::port::{
+    Atomicity, ParkedRecord, SettleBatch, Sharing, Sink, SinkBatch, SinkKind, SinkState,
+};
 
 use crate::config::AuditConfig;
 use crate::error::{Result, while_};
@@ -72,5 +74,13 @@ impl Sink for AuditSink {
 
     async fn apply(&mut self, batch: Arc<SinkBatch>) -> Result<()> {
         self.run(move |log| log.apply(&batch)).await
+    }
+
+    async fn parked(&mut self, limit: usize) -> Result<(Vec<ParkedRecord>, u64)> {
+        self.run(move |log| log.parked(limit)).await
+    }
+
+    async fn settle(&mut self, batch: Arc<SettleBatch>) -> Result<()> {
+        self.run(move |log| log.settle(&batch)).await
     }
 }

@@ -18,8 +18,15 @@ pub(crate) struct State {
     pub(crate) generation: Generation,
     pub(crate) epoch: Epoch,
     pub(crate) offsets: BTreeMap<TopicPartition, (TopicId, Offset)>,
-    /// Keys with parked records, each with the offset of its last one.
-    parked: BTreeMap<(TopicPartition, Bytes), Offset>,
+    /// The parked records.
+    pub(crate) parked: BTreeMap<(TopicPartition, Offset), Parked>,
+}
+
+/// A parked record's key, and the segment that its bytes are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Parked {
+    pub(crate) key: Option<Bytes>,
+    pub(crate) segment: u64,
 }
 
 impl Default for State {
@@ -31,12 +38,14 @@ impl Default for State {
 
 impl State {
     pub(crate) fn sink_state(&self) -> SinkState {
-        SinkState {
-            generation: self.generation,
-            epoch: self.epoch,
-            offsets: self.offsets.clone(),
-            parked: self.parked.keys().cloned().collect(),
-        }
+        let key = |((source, _), parked): (&(TopicPartition, Offset), &Parked)| {
+            Some((source.clone(), parked.key.clone()?))
+        };
+        let mut parked: Vec<_> = self.parked.iter().filter_map(key).collect();
+        parked.sort();
+        parked.dedup();
+        let (generation, epoch, offsets) = (self.generation, self.epoch, self.offsets.clone());
+        SinkState { generation, epoch, offsets, parked }
     }
 
     /// Returns whether the record at `offset` is in the log.
@@ -44,11 +53,12 @@ impl State {
         self.offsets.get(source).is_some_and(|(_, held)| offset < *held)
     }
 
-    /// Moves on by a batch, of which `parked` was recorded as parked.
-    pub(crate) fn apply(&mut self, batch: &SinkBatch, parked: &[&ParkedRecord]) {
-        for ParkedRecord { record, .. } in parked {
-            if let Some(key) = &record.key {
-                self.park(record.source.clone(), key.clone(), record.offset);
+    /// Moves on by a batch, whose lines are in `segment`.
+    pub(crate) fn apply(&mut self, batch: &SinkBatch, segment: u64) {
+        for ParkedRecord { record, .. } in &batch.park {
+            if !self.is_applied(&record.source, record.offset) {
+                let parked = Parked { key: record.key.clone(), segment };
+                self.parked.insert((record.source.clone(), record.offset), parked);
             }
         }
         for (source, below) in &batch.unpark_below {
@@ -61,21 +71,17 @@ impl State {
         }
     }
 
-    fn park(&mut self, source: TopicPartition, key: Bytes, offset: Offset) {
-        let last = self.parked.entry((source, key)).or_insert(offset);
-        *last = offset.max(*last);
-    }
-
     fn unpark(&mut self, ended: &TopicPartition, below: Offset) {
-        self.parked.retain(|(source, _), last| source != ended || *last >= below);
+        self.parked.retain(|(source, offset), _| source != ended || *offset >= below);
     }
 
     pub(crate) fn to_json(&self) -> Json {
         let offset = |(source, (id, next)): (&TopicPartition, &(TopicId, Offset))| {
             json!([source.topic.as_str(), source.partition.0, &*id.0, next.0])
         };
-        let parked = |((source, key), offset): (&(TopicPartition, Bytes), &Offset)| {
-            json!([source.topic.as_str(), source.partition.0, base64(key), offset.0])
+        let parked = |((source, offset), parked): (&(TopicPartition, Offset), &Parked)| {
+            let key = parked.key.as_ref().map(|key| base64(key));
+            json!([source.topic.as_str(), source.partition.0, offset.0, key, parked.segment])
         };
         json!({
             "generation": self.generation.0,
@@ -93,8 +99,9 @@ impl State {
         };
         json.get("offsets")?.as_array()?.iter().try_for_each(|entry| state.advance(entry))?;
         for entry in json.get("parked")?.as_array()? {
-            let key = from_base64(entry.get(2)?.as_str()?)?;
-            state.parked.insert((source(entry)?, key.into()), Offset(entry.get(3)?.as_i64()?));
+            let at = (source(entry)?, Offset(entry.get(2)?.as_i64()?));
+            let parked = Parked { key: bytes(entry.get(3)?)?, segment: entry.get(4)?.as_u64()? };
+            state.parked.insert(at, parked);
         }
         Some(state)
     }
@@ -105,21 +112,16 @@ impl State {
         Some(())
     }
 
-    /// Takes in a line. `None` if it says nothing that this program understands.
-    pub(crate) fn take(&mut self, line: &Line) -> Option<()> {
+    /// Takes in a line of `segment`. `None` if it says nothing that this program understands.
+    pub(crate) fn take(&mut self, line: &Line, segment: u64) -> Option<()> {
         match line.kind() {
             "segment" => *self = Self::from_json(line.members.get("state")?)?,
             "open" => self.epoch = Epoch(line.members.get("epoch")?.as_u64()?),
             "park" => {
-                let source = TopicPartition {
-                    topic: Topic::new(line.text("topic")?),
-                    partition: Partition(i32::try_from(line.number("partition")?).ok()?),
-                };
-                let offset = Offset(line.number("offset")?);
-                if let Some(key) = line.text("key") {
-                    self.park(source, from_base64(key)?.into(), offset);
-                }
+                let key = bytes(line.members.get("key")?)?;
+                self.parked.insert(place(line)?, Parked { key, segment });
             }
+            "settle" => drop(self.parked.remove(&place(line)?)),
             "commit" => {
                 for entry in line.members.get("unpark_below")?.as_array()? {
                     self.unpark(&source(entry)?, Offset(entry.get(2)?.as_i64()?));
@@ -131,6 +133,21 @@ impl State {
             _ => return None,
         }
         Some(())
+    }
+}
+
+/// Where the record was read that a `park` or `settle` line is about.
+pub(crate) fn place(line: &Line) -> Option<(TopicPartition, Offset)> {
+    let topic = Topic::new(line.text("topic")?);
+    let partition = Partition(i32::try_from(line.number("partition")?).ok()?);
+    Some((TopicPartition { topic, partition }, Offset(line.number("offset")?)))
+}
+
+/// Reads base64, or null.
+pub(crate) fn bytes(json: &Json) -> Option<Option<Bytes>> {
+    match json {
+        Json::Null => Some(None),
+        text => Some(Some(from_base64(text.as_str()?)?.into())),
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cdc_model::{Offset, Op, TableSchema, TopicPartition};
-use cdc_pipeline::port::{SinkBatch, SinkChange};
+use cdc_pipeline::port::{Epoch, Generation, SettleBatch, SinkBatch, SinkChange};
 use duckdb::Connection;
 use indexmap::IndexMap;
 
@@ -20,6 +20,7 @@ use crate::error::{Error, Result, while_};
 use crate::fold::{self, Bases, Departed, Item, Key, Keyed, Keyless};
 use crate::layout::{Binding, Layout};
 use crate::name::{PARTITION_COLUMN, quote};
+use crate::parked;
 use crate::stage::{Stage, Staged, cell_at};
 
 const ROWS: &str = "writing rows to";
@@ -33,8 +34,33 @@ pub(crate) fn apply(
     if batch.ranges.iter().all(|range| is_done(catalog, &range.source, range.next)) {
         return Ok(());
     }
+    transact(connection, || write(connection, catalog, batch))
+}
+
+/// Settles parked records, if [`check_writer`] has let it through. After an error `catalog` is to be read anew.
+pub(crate) fn settle(
+    connection: &Connection,
+    catalog: &mut Catalog,
+    batch: &SettleBatch,
+) -> Result<()> {
+    transact(connection, || {
+        let mut changes = Vec::new();
+        for (index, settlement) in batch.settlements.iter().enumerate() {
+            let (source, offset) = (&settlement.source, settlement.offset);
+            let is_parked = parked::take(connection, source, offset)?;
+            if let (true, Some(event)) = (is_parked, settlement.change.clone()) {
+                changes.push((index, SinkChange { source: source.clone(), offset, event }));
+            }
+        }
+        let groups = group(changes.iter().map(|(index, change)| (*index, change)));
+        // A key change is settled whole, so that no half of it waits for the next batch.
+        write_rows(connection, catalog, groups, &BTreeMap::new()).map(drop)
+    })
+}
+
+fn transact(connection: &Connection, work: impl FnOnce() -> Result<()>) -> Result<()> {
     connection.execute_batch("BEGIN").map_err(while_("beginning a transaction in"))?;
-    match write(connection, catalog, batch) {
+    match work() {
         Ok(()) => connection.execute_batch("COMMIT").map_err(while_("committing to")),
         Err(error) => {
             // If this fails too, the worker's reopening rolls back.
@@ -50,13 +76,7 @@ fn is_done(catalog: &Catalog, source: &TopicPartition, next: Offset) -> bool {
 
 /// Refuses a batch that is not this warehouse's next.
 pub(crate) fn check(catalog: &Catalog, batch: &SinkBatch) -> Result<()> {
-    if batch.epoch != catalog.epoch {
-        return Err(Error::Fenced { epoch: batch.epoch, newest: catalog.epoch });
-    }
-    if batch.generation != catalog.generation {
-        let (wanted, held) = (batch.generation, catalog.generation);
-        return Err(Error::WrongGeneration { wanted, held });
-    }
+    check_writer(catalog, batch.epoch, batch.generation)?;
     for range in &batch.ranges {
         let Some((id, held)) = catalog.offsets.get(&range.source) else { continue };
         if *id != range.topic_id {
@@ -77,15 +97,30 @@ pub(crate) fn check(catalog: &Catalog, batch: &SinkBatch) -> Result<()> {
     Ok(())
 }
 
+/// Refuses who is not this warehouse's newest writer.
+pub(crate) fn check_writer(catalog: &Catalog, epoch: Epoch, wanted: Generation) -> Result<()> {
+    if epoch != catalog.epoch {
+        return Err(Error::Fenced { epoch, newest: catalog.epoch });
+    }
+    if wanted != catalog.generation {
+        return Err(Error::WrongGeneration { wanted, held: catalog.generation });
+    }
+    Ok(())
+}
+
 fn write(connection: &Connection, catalog: &mut Catalog, batch: &SinkBatch) -> Result<()> {
-    let departed = write_rows(connection, catalog, batch)?;
+    let is_new = |c: &&SinkChange| !is_applied(catalog, &c.source, c.offset);
+    let changes: Vec<(usize, &SinkChange)> =
+        batch.changes.iter().enumerate().filter(|(_, change)| is_new(change)).collect();
+    let last: BTreeMap<_, _> = changes.iter().map(|(at, change)| (&change.source, *at)).collect();
+    let departed = write_rows(connection, catalog, group(changes.into_iter()), &last)?;
     for parked in &batch.park {
         if !is_applied(catalog, &parked.record.source, parked.record.offset) {
-            catalog::park(connection, parked)?;
+            parked::park(connection, parked)?;
         }
     }
     for (source, offset) in &batch.unpark_below {
-        catalog::unpark(connection, source, *offset)?;
+        parked::unpark(connection, source, *offset)?;
     }
     for range in &batch.ranges {
         if is_done(catalog, &range.source, range.next) {
@@ -121,18 +156,11 @@ struct Group<'a> {
     changes: Vec<(usize, usize, &'a SinkChange)>,
 }
 
-/// Sorts what is not applied yet by table. Also returns each partition's last change.
-fn group<'a>(
-    catalog: &Catalog,
-    batch: &'a SinkBatch,
-) -> (Vec<Group<'a>>, BTreeMap<&'a TopicPartition, usize>) {
+/// Sorts changes by table.
+fn group<'a>(changes: impl Iterator<Item = (usize, &'a SinkChange)>) -> Vec<Group<'a>> {
     let mut groups = IndexMap::<_, Group<'_>>::new();
     let mut known = IndexMap::<_, (usize, usize)>::new();
-    let mut last = BTreeMap::new();
-    for (index, change) in batch.changes.iter().enumerate() {
-        if is_applied(catalog, &change.source, change.offset) {
-            continue;
-        }
+    for (index, change) in changes {
         let schema = &change.event.table;
         let (table, version) = *known.entry(Arc::as_ptr(schema)).or_insert_with(|| {
             let entry = groups.entry(&schema.name);
@@ -142,9 +170,8 @@ fn group<'a>(
             (table, group.schemas.len() - 1)
         });
         groups[table].changes.push((index, version, change));
-        last.insert(&change.source, index);
     }
-    (groups.into_values().collect(), last)
+    groups.into_values().collect()
 }
 
 type LastDeparted = BTreeMap<TopicPartition, Option<Departed>>;
@@ -152,9 +179,9 @@ type LastDeparted = BTreeMap<TopicPartition, Option<Departed>>;
 fn write_rows(
     connection: &Connection,
     catalog: &mut Catalog,
-    batch: &SinkBatch,
+    groups: Vec<Group<'_>>,
+    last: &BTreeMap<&TopicPartition, usize>,
 ) -> Result<LastDeparted> {
-    let (groups, last) = group(catalog, batch);
     let mut departed: LastDeparted =
         last.keys().map(|source| (TopicPartition::clone(source), None)).collect();
     for group in groups {
@@ -168,7 +195,7 @@ fn write_rows(
                 binding: &bindings[*version],
             })
             .collect();
-        let table = Table { connection, layout, number, catalog, last: &last };
+        let table = Table { connection, layout, number, catalog, last };
         for segment in items.chunk_by(|a, b| fold::has_same_key(a.binding, b.binding)) {
             table.write(segment, &mut departed)?;
         }

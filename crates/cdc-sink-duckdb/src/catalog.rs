@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use cdc_model::{Offset, Partition, TableName, Topic, TopicId, TopicPartition};
-use cdc_pipeline::port::{Epoch, Generation, ParkedRecord, SinkState};
+use cdc_pipeline::port::{Epoch, Generation, SinkState};
 use duckdb::{Connection, params};
 use indexmap::IndexMap;
 
@@ -15,6 +14,7 @@ use crate::evolve::{parse, signature};
 use crate::fold::Departed;
 use crate::kind::Kind;
 use crate::layout::{Column, Layout};
+use crate::parked;
 
 /// Version of the internal tables.
 const FORMAT: i64 = 1;
@@ -105,12 +105,12 @@ impl Catalog {
             generation: self.generation,
             epoch: self.epoch,
             offsets: self.offsets.clone(),
-            parked: read_parked(connection)?,
+            parked: parked::keys(connection)?,
         })
     }
 }
 
-fn rows<T>(
+pub(crate) fn rows<T>(
     connection: &Connection,
     sql: &str,
     read: impl FnMut(&duckdb::Row<'_>) -> duckdb::Result<T>,
@@ -120,7 +120,7 @@ fn rows<T>(
     rows.collect::<duckdb::Result<_>>().map_err(while_(READING))
 }
 
-fn partition(row: &duckdb::Row<'_>) -> duckdb::Result<TopicPartition> {
+pub(crate) fn partition(row: &duckdb::Row<'_>) -> duckdb::Result<TopicPartition> {
     let topic: String = row.get(0)?;
     Ok(TopicPartition { topic: Topic::new(topic), partition: Partition(row.get(1)?) })
 }
@@ -132,12 +132,6 @@ fn read_offsets(connection: &Connection) -> Result<BTreeMap<TopicPartition, (Top
         Ok((partition(row)?, (TopicId(id.into()), Offset(row.get(3)?))))
     };
     Ok(rows(connection, sql, read)?.into_iter().collect())
-}
-
-fn read_parked(connection: &Connection) -> Result<Vec<(TopicPartition, Bytes)>> {
-    let sql = "SELECT DISTINCT topic, partition, key FROM penstock.parked
-               WHERE key IS NOT NULL ORDER BY ALL";
-    rows(connection, sql, |row| Ok((partition(row)?, Bytes::from(row.get::<_, Vec<u8>>(2)?))))
 }
 
 fn read_departed(connection: &Connection) -> Result<BTreeMap<TopicPartition, Departed>> {
@@ -280,59 +274,4 @@ pub(crate) fn save_departed(
         Ok(())
     };
     write().map_err(while_(WRITING))
-}
-
-/// Parks a record.
-pub(crate) fn park(connection: &Connection, parked: &ParkedRecord) -> Result<()> {
-    let record = &parked.record;
-    let (topic, partition) = (record.source.topic.as_str(), record.source.partition.0);
-    let write = || -> duckdb::Result<()> {
-        connection.execute(
-            "DELETE FROM penstock.parked WHERE topic = ? AND partition = ? AND \"offset\" = ?",
-            params![topic, partition, record.offset.0],
-        )?;
-        connection.execute(
-            "INSERT INTO penstock.parked VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                topic,
-                partition,
-                record.offset.0,
-                record.timestamp_ms,
-                record.key.as_deref(),
-                record.value.as_deref(),
-                headers(record),
-                parked.reason
-            ],
-        )?;
-        Ok(())
-    };
-    write().map_err(while_("parking a record in"))
-}
-
-/// Name and value of each header, each after its length in 4 bytes, little-endian.
-fn headers(record: &cdc_model::LogRecord) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for header in &record.headers {
-        for part in [header.name.as_bytes(), &header.value[..]] {
-            let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
-            bytes.extend(length.to_le_bytes());
-            bytes.extend_from_slice(part);
-        }
-    }
-    bytes
-}
-
-/// Drops the records of a partition parked below `offset`.
-pub(crate) fn unpark(
-    connection: &Connection,
-    source: &TopicPartition,
-    offset: Offset,
-) -> Result<()> {
-    connection
-        .execute(
-            "DELETE FROM penstock.parked WHERE topic = ? AND partition = ? AND \"offset\" < ?",
-            params![source.topic.as_str(), source.partition.0, offset.0],
-        )
-        .map(drop)
-        .map_err(while_("unparking records in"))
 }

@@ -43,6 +43,7 @@ mod fold;
 mod kind;
 mod layout;
 mod name;
+mod parked;
 mod query;
 mod sink;
 mod stage;

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cdc_pipeline::port::{Atomicity, Sharing, Sink, SinkBatch, SinkKind, SinkState};
+use cdc_pipeline::port::{
+    Atomicity, ParkedRecord, SettleBatch, Sharing, Sink, SinkBatch, SinkKind, SinkState,
+};
 use tokio::sync::oneshot;
 
 use crate::config::DuckDbConfig;
@@ -82,5 +84,13 @@ impl Sink for DuckDbSink {
 
     async fn apply(&mut self, batch: Arc<SinkBatch>) -> Result<()> {
         self.ask(|answer| Command::Apply(batch, answer)).await
+    }
+
+    async fn parked(&mut self, limit: usize) -> Result<(Vec<ParkedRecord>, u64)> {
+        self.ask(|answer| Command::Parked(limit, answer)).await
+    }
+
+    async fn settle(&mut self, batch: Arc<SettleBatch>) -> Result<()> {
+        self.ask(|answer| Command::Settle(batch, answer)).await
     }
 }

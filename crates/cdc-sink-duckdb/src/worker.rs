@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cdc_pipeline::port::{SinkBatch, SinkState};
+use cdc_pipeline::port::{ParkedRecord, SettleBatch, SinkBatch, SinkState};
 use duckdb::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::apply::{apply, check};
+use crate::apply::{apply, check, check_writer, settle};
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::export::export;
+use crate::parked;
 use crate::warehouse::Access;
 
 /// What the thread is asked to do. An answer nobody waits for any more is dropped.
@@ -18,6 +19,8 @@ use crate::warehouse::Access;
 pub(crate) enum Command {
     Resume(oneshot::Sender<Result<SinkState>>),
     Apply(Arc<SinkBatch>, oneshot::Sender<Result<()>>),
+    Parked(usize, oneshot::Sender<Result<(Vec<ParkedRecord>, u64)>>),
+    Settle(Arc<SettleBatch>, oneshot::Sender<Result<()>>),
     Export(PathBuf, oneshot::Sender<Result<()>>),
 }
 
@@ -42,6 +45,8 @@ impl Worker {
             match command {
                 Command::Resume(answer) => drop(answer.send(self.resume())),
                 Command::Apply(batch, answer) => drop(answer.send(self.apply(&batch))),
+                Command::Parked(limit, answer) => drop(answer.send(self.parked(limit))),
+                Command::Settle(batch, answer) => drop(answer.send(self.settle(&batch))),
                 Command::Export(path, answer) => drop(answer.send(self.export(&path))),
             }
         }
@@ -74,11 +79,27 @@ impl Worker {
     }
 
     fn apply(&mut self, batch: &SinkBatch) -> Result<()> {
+        let check = |catalog: &Catalog| check(catalog, batch);
+        self.write(check, |connection, catalog| apply(connection, catalog, batch))
+    }
+
+    fn settle(&mut self, batch: &SettleBatch) -> Result<()> {
+        let check = |catalog: &Catalog| check_writer(catalog, batch.epoch, batch.generation);
+        self.write(check, |connection, catalog| settle(connection, catalog, batch))
+    }
+
+    /// After an error of `write` the catalogue is to be read anew, and after one of DuckDB's the file
+    /// too.
+    fn write(
+        &mut self,
+        check: impl FnOnce(&Catalog) -> Result<()>,
+        write: impl FnOnce(&Connection, &mut Catalog) -> Result<()>,
+    ) -> Result<()> {
         let (Some(connection), Some(catalog)) = (&self.connection, &mut self.catalog) else {
             return Err(Error::NotResumed);
         };
-        check(catalog, batch)?;
-        let result = apply(connection, catalog, batch);
+        check(catalog)?;
+        let result = write(connection, catalog);
         if let Err(error) = &result {
             self.catalog = None;
             if matches!(error, Error::DuckDb { .. }) {
@@ -86,6 +107,10 @@ impl Worker {
             }
         }
         result
+    }
+
+    fn parked(&self, limit: usize) -> Result<(Vec<ParkedRecord>, u64)> {
+        parked::list(self.connection.as_ref().ok_or(Error::NotResumed)?, limit)
     }
 
     fn export(&self, path: &std::path::Path) -> Result<()> {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cdc_model::{Op, Topic};
-use cdc_pipeline::port::{SinkBatch, SinkChange};
+use cdc_pipeline::port::{SettleBatch, SinkBatch, SinkChange};
 use indexmap::IndexMap;
 
 use crate::document::{Step, parked_id};
@@ -23,17 +23,9 @@ pub(crate) struct Plan {
 
 /// Plans `batch`, which [`State::check`] has let through.
 pub(crate) fn plan(view: &View, state: &State, batch: &SinkBatch) -> Result<Plan> {
-    let layouts = Arc::clone(&view.layouts);
-    let mut plan = Plan { steps: Vec::new(), state: state.clone(), layouts };
-    let mut topics = IndexMap::<&Topic, Vec<(usize, &SinkChange)>>::new();
-    for (index, change) in batch.changes.iter().enumerate() {
-        if !state.is_applied(&change.source, change.offset) {
-            topics.entry(&change.source.topic).or_default().push((index, change));
-        }
-    }
-    for changes in topics.values() {
-        plan.fold(view, changes)?;
-    }
+    let mut plan = Plan::new(view, state);
+    let is_new = |change: &&SinkChange| !state.is_applied(&change.source, change.offset);
+    plan.change(view, batch.changes.iter().enumerate().filter(|(_, change)| is_new(change)))?;
     for parked in &batch.park {
         let record = &parked.record;
         if !state.is_applied(&record.source, record.offset) {
@@ -53,7 +45,43 @@ pub(crate) fn plan(view: &View, state: &State, batch: &SinkBatch) -> Result<Plan
     Ok(plan)
 }
 
+/// Plans to settle parked records.
+pub(crate) fn plan_settling(view: &View, state: &State, batch: &SettleBatch) -> Result<Plan> {
+    let mut plan = Plan::new(view, state);
+    let mut changes = Vec::new();
+    for (index, settlement) in batch.settlements.iter().enumerate() {
+        let (source, offset) = (settlement.source.clone(), settlement.offset);
+        let id = parked_id(&source, offset);
+        if plan.state.parked.remove(&(source.clone(), offset)).is_none() {
+            continue;
+        }
+        plan.steps.push(Step::Remove(view.fields.id(&id)));
+        if let Some(event) = settlement.change.clone() {
+            changes.push((index, SinkChange { source, offset, event }));
+        }
+    }
+    plan.change(view, changes.iter().map(|(index, change)| (*index, change)))?;
+    Ok(plan)
+}
+
 impl Plan {
+    fn new(view: &View, state: &State) -> Self {
+        Self { steps: Vec::new(), state: state.clone(), layouts: Arc::clone(&view.layouts) }
+    }
+
+    /// Takes in changes, each with its index in the batch.
+    fn change<'a>(
+        &mut self,
+        view: &View,
+        changes: impl Iterator<Item = (usize, &'a SinkChange)>,
+    ) -> Result<()> {
+        let mut topics = IndexMap::<&Topic, Vec<(usize, &SinkChange)>>::new();
+        for (index, change) in changes {
+            topics.entry(&change.source.topic).or_default().push((index, change));
+        }
+        topics.values().try_for_each(|changes| self.fold(view, changes))
+    }
+
     /// Folds the changes of one topic.
     fn fold(&mut self, view: &View, changes: &[(usize, &SinkChange)]) -> Result<()> {
         let Some((_, first)) = changes.first() else { return Ok(()) };

@@ -6,7 +6,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cdc_model::{Offset, Partition, Topic, TopicPartition};
+use bytes::Bytes;
+use cdc_model::{Header, LogRecord, Offset, Partition, Topic, TopicPartition};
 use cdc_pipeline::port::ParkedRecord;
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
@@ -108,7 +109,7 @@ impl Fields {
 
     pub(crate) fn parked(&self, parked: &ParkedRecord) -> [Step; 2] {
         let record = &parked.record;
-        let bytes = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map(|b| STANDARD.encode(b));
+        let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map(|b| STANDARD.encode(b));
         let headers = record
             .headers
             .iter()
@@ -139,19 +140,30 @@ pub(crate) fn parked_id(source: &TopicPartition, offset: Offset) -> String {
     digest(&json!(["parked", source.topic.as_str(), source.partition.0, offset.0]))
 }
 
-/// Reads which record a parked document is, and its key.
-pub(crate) fn read_parked(
-    body: &Object,
-) -> Option<((TopicPartition, Offset), Option<bytes::Bytes>)> {
+/// Reads a parked document back to its record.
+pub(crate) fn read_parked(body: &Object) -> Option<ParkedRecord> {
+    let decode = |text: &Json| Some(Bytes::from(STANDARD.decode(text.as_str()?).ok()?));
+    let bytes = |member: &str| match body.get(member)? {
+        Json::Null => Some(None),
+        text => decode(text).map(Some),
+    };
+    let header = |entry: &Json| {
+        let name = entry.get(0)?.as_str()?.to_owned();
+        Some(Header { name: name.into(), value: decode(entry.get(1)?)? })
+    };
     let source = TopicPartition {
         topic: Topic::new(body.get("topic")?.as_str()?),
         partition: Partition(i32::try_from(body.get("partition")?.as_i64()?).ok()?),
     };
-    let key = match body.get("key")? {
-        Json::Null => None,
-        key => Some(STANDARD.decode(key.as_str()?).ok()?.into()),
+    let record = LogRecord {
+        source,
+        offset: Offset(body.get("offset")?.as_i64()?),
+        timestamp_ms: body.get("timestamp_ms")?.as_i64()?,
+        key: bytes("key")?,
+        value: bytes("value")?,
+        headers: body.get("headers")?.as_array()?.iter().map(header).collect::<Option<_>>()?,
     };
-    Some(((source, Offset(body.get("offset")?.as_i64()?)), key))
+    Some(ParkedRecord { record, reason: body.get("reason")?.as_str()?.to_owned() })
 }
 
 /// Calls `take` with every text in `cell`.

@@ -15,13 +15,13 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
-use cdc_pipeline::port::{Epoch, SinkBatch, SinkState};
+use cdc_pipeline::port::{Epoch, ParkedRecord, SettleBatch, SinkBatch, SinkState};
 use tantivy::directory::MmapDirectory;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyError};
 use tokio::sync::Semaphore;
 
-use crate::apply::{Plan, plan};
+use crate::apply::{Plan, plan, plan_settling};
 use crate::config::SearchConfig;
 use crate::document::{Fields, Step, schema};
 use crate::error::{Error, Result, while_, while_file};
@@ -142,7 +142,7 @@ impl SearchIndex {
         let view = view(&self.reader, self.fields)?;
         let payload = self.index.load_metas().map_err(while_("reading"))?.payload;
         let mut state = State::read(payload.as_deref(), &self.config.pipeline)?;
-        state.take_parked(&view.bodies("parked")?)?;
+        view.bodies("parked", |body| state.take_parked(body))?;
         state.epoch = Epoch(state.epoch.0 + 1);
         let layouts = Arc::clone(&view.layouts);
         self.show(view);
@@ -170,15 +170,35 @@ impl SearchIndex {
     }
 
     pub(crate) fn apply(&self, batch: &SinkBatch) -> Result<()> {
+        self.write(|view, state| {
+            let is_new = state.check(batch)?;
+            is_new.then(|| plan(view, state, batch)).transpose()
+        })
+    }
+
+    pub(crate) fn settle(&self, batch: &SettleBatch) -> Result<()> {
+        self.write(|view, state| {
+            state.check_writer(batch.epoch, batch.generation)?;
+            let plan = plan_settling(view, state, batch)?;
+            Ok((!plan.steps.is_empty()).then_some(plan))
+        })
+    }
+
+    pub(crate) fn parked(&self, limit: usize) -> Result<(Vec<ParkedRecord>, u64)> {
+        let writer = lock(&self.writer);
+        let state = writer.state.as_ref().ok_or(Error::NotResumed)?;
+        let parked = self.view().parked(state.parked.keys().take(limit))?;
+        Ok((parked, state.parked.len() as u64))
+    }
+
+    /// Carries out what `decide` plans, if anything, as one commit.
+    fn write(&self, decide: impl FnOnce(&View, &State) -> Result<Option<Plan>>) -> Result<()> {
         let mut writer = lock(&self.writer);
         let Some(state) = &writer.state else { return Err(Error::NotResumed) };
-        if !state.check(batch)? {
-            return Ok(());
-        }
-        let Plan { steps, state, layouts } = plan(&self.view(), state, batch)?;
+        let Some(plan) = decide(&self.view(), state)? else { return Ok(()) };
         let tantivy = std::mem::take(&mut *writer).tantivy;
         let mut tantivy = tantivy.ok_or(Error::NotResumed)?;
-        for step in steps {
+        for step in plan.steps {
             match step {
                 Step::Remove(term) => drop(tantivy.delete_term(term)),
                 Step::Add(document) => {
@@ -186,8 +206,8 @@ impl SearchIndex {
                 }
             }
         }
-        self.commit(&mut tantivy, &state, layouts)?;
-        *writer = Writer { tantivy: Some(tantivy), state: Some(state) };
+        self.commit(&mut tantivy, &plan.state, plan.layouts)?;
+        *writer = Writer { tantivy: Some(tantivy), state: Some(plan.state) };
         Ok(())
     }
 
@@ -221,12 +241,14 @@ impl Drop for SearchIndex {
 
 /// Reads the newest commit that `reader` has loaded.
 fn view(reader: &IndexReader, fields: Fields) -> Result<View> {
-    let layouts = Arc::default();
-    let mut view = View { searcher: reader.searcher(), fields, layouts };
-    let layout = |body| Layout::from_json(body).ok_or(Error::Corrupt { source: None });
-    let layouts: Vec<Layout> = view.bodies("table")?.iter().map(layout).collect::<Result<_>>()?;
-    let by_topic = layouts.into_iter().map(|layout| (layout.topic.clone(), layout));
-    view.layouts = Arc::new(by_topic.collect());
+    let mut view = View { searcher: reader.searcher(), fields, layouts: Arc::default() };
+    let mut layouts = Layouts::new();
+    view.bodies("table", |body| {
+        let layout = Layout::from_json(body).ok_or(Error::Corrupt { source: None })?;
+        layouts.insert(layout.topic.clone(), layout);
+        Ok(())
+    })?;
+    view.layouts = Arc::new(layouts);
     Ok(view)
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cdc_pipeline::port::{Atomicity, Sharing, Sink, SinkBatch, SinkKind, SinkState};
+use cdc_pipeline::port::{
+    Atomicity, ParkedRecord, SettleBatch, Sharing, Sink, SinkBatch, SinkKind, SinkState,
+};
 
 use crate::config::SearchConfig;
 use crate::error::{Error, Result, while_file};
@@ -68,5 +70,13 @@ impl Sink for SearchSink {
 
     async fn apply(&mut self, batch: Arc<SinkBatch>) -> Result<()> {
         self.run(move |index| index.apply(&batch)).await
+    }
+
+    async fn parked(&mut self, limit: usize) -> Result<(Vec<ParkedRecord>, u64)> {
+        self.run(move |index| index.parked(limit)).await
+    }
+
+    async fn settle(&mut self, batch: Arc<SettleBatch>) -> Result<()> {
+        self.run(move |index| index.settle(&batch)).await
     }
 }

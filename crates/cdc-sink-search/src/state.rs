@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use cdc_model::{Offset, Partition, Topic, TopicId, TopicPartition};
+use cdc_model::{LogRecord, Offset, Partition, Topic, TopicId, TopicPartition};
 use cdc_pipeline::port::{Epoch, Generation, SinkBatch, SinkState};
 use serde_json::{Value as Json, json};
 
@@ -60,10 +60,11 @@ impl State {
         Some(())
     }
 
-    /// Takes in the parked documents.
-    pub(crate) fn take_parked(&mut self, bodies: &[Object]) -> Result<()> {
-        let read = |body| read_parked(body).ok_or(Error::Corrupt { source: None });
-        self.parked = bodies.iter().map(read).collect::<Result<_>>()?;
+    /// Takes in a parked document.
+    pub(crate) fn take_parked(&mut self, body: &Object) -> Result<()> {
+        let parked = read_parked(body).ok_or(Error::Corrupt { source: None })?;
+        let LogRecord { source, offset, key, .. } = parked.record;
+        self.parked.insert((source, offset), key);
         Ok(())
     }
 
@@ -98,13 +99,7 @@ impl State {
 
     /// Refuses a batch that is not this index's next. Returns whether anything of it is new.
     pub(crate) fn check(&self, batch: &SinkBatch) -> Result<bool> {
-        if batch.epoch != self.epoch {
-            return Err(Error::Fenced { epoch: batch.epoch, newest: self.epoch });
-        }
-        if batch.generation != self.generation {
-            let (wanted, held) = (batch.generation, self.generation);
-            return Err(Error::WrongGeneration { wanted, held });
-        }
+        self.check_writer(batch.epoch, batch.generation)?;
         let mut is_new = false;
         for range in &batch.ranges {
             let Some((id, held)) = self.offsets.get(&range.source) else {
@@ -123,6 +118,17 @@ impl State {
             is_new |= range.next > *held;
         }
         Ok(is_new)
+    }
+
+    /// Refuses whoever is not this index's writer.
+    pub(crate) fn check_writer(&self, epoch: Epoch, wanted: Generation) -> Result<()> {
+        if epoch != self.epoch {
+            return Err(Error::Fenced { epoch, newest: self.epoch });
+        }
+        if wanted != self.generation {
+            return Err(Error::WrongGeneration { wanted, held: self.generation });
+        }
+        Ok(())
     }
 
     /// Moves the offsets on by a batch.

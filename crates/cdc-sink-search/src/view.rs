@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cdc_model::{Offset, TopicPartition};
+use cdc_pipeline::port::ParkedRecord;
 use serde_json::Value as Json;
 use tantivy::collector::Count;
 use tantivy::query::TermQuery;
 use tantivy::schema::{IndexRecordOption, Value as _};
 use tantivy::{DocAddress, DocSet as _, Searcher, TERMINATED, TantivyDocument, TantivyError, Term};
 
-use crate::document::{Fields, read_cells};
+use crate::document::{Fields, parked_id, read_cells, read_parked};
 use crate::error::{Error, Result, while_};
 use crate::fold::{Cells, Stored};
 use crate::json::Object;
@@ -50,14 +52,30 @@ impl View {
         Ok(())
     }
 
-    /// Returns the bodies of all documents of a reserved kind.
-    pub(crate) fn bodies(&self, kind: &str) -> Result<Vec<Object>> {
-        let mut bodies = Vec::new();
-        self.each(&Term::from_field_text(self.fields.kind, kind), |address| {
-            bodies.push(self.document(address)?.1);
-            Ok::<(), Error>(())
-        })?;
-        Ok(bodies)
+    /// Calls `take` with the body of each document of a reserved kind.
+    pub(crate) fn bodies(
+        &self,
+        kind: &str,
+        mut take: impl FnMut(&Object) -> Result<()>,
+    ) -> Result<()> {
+        let term = Term::from_field_text(self.fields.kind, kind);
+        self.each(&term, |address| take(&self.document(address)?.1))
+    }
+
+    /// Returns parked records by where they were read.
+    pub(crate) fn parked<'a>(
+        &self,
+        places: impl Iterator<Item = &'a (TopicPartition, Offset)>,
+    ) -> Result<Vec<ParkedRecord>> {
+        let mut parked = Vec::new();
+        for (source, offset) in places {
+            self.each(&self.fields.id(&parked_id(source, *offset)), |address| {
+                let record = read_parked(&self.document(address)?.1);
+                parked.push(record.ok_or(Error::Corrupt { source: None })?);
+                Ok::<(), Error>(())
+            })?;
+        }
+        Ok(parked)
     }
 
     /// Reads a document: the table it is a row of, if it is one, and its body.

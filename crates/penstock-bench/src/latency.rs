@@ -10,7 +10,8 @@ use cdc_codec::Decoder;
 use cdc_model::{LogRecord, Lsn, Offset, Timestamp, Topic};
 use cdc_pipeline::Clock;
 use cdc_pipeline::port::{
-    Decode, DecodeError, Decoded, LogReader, Sink, SinkBatch, SinkKind, SinkState,
+    Decode, DecodeError, Decoded, LogReader, ParkedRecord, SettleBatch, Sink, SinkBatch, SinkKind,
+    SinkState,
 };
 use cdc_registry::Registry;
 use cdc_sink_duckdb::{DuckDbConfig, DuckDbSink};
@@ -298,5 +299,13 @@ impl Sink for Watched {
         self.sink.apply(batch.clone()).await?;
         self.seen.note(batch.changes.iter().map(|c| c.event.origin.transaction.committed_at));
         Ok(())
+    }
+
+    async fn parked(&mut self, limit: usize) -> Result<(Vec<ParkedRecord>, u64), Self::Error> {
+        self.sink.parked(limit).await
+    }
+
+    async fn settle(&mut self, batch: Arc<SettleBatch>) -> Result<(), Self::Error> {
+        self.sink.settle(batch).await
     }
 }

@@ -118,6 +118,7 @@ impl Pipeline {
             config: self.config,
             clock: Clock::system(),
             stats: stats.clone(),
+            hold: cdc_pipeline::Hold::default(),
         };
         let mut task = JoinSet::new();
         task.spawn(Box::pin(capture.run(shutdown.clone())));

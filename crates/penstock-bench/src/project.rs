@@ -213,6 +213,8 @@ impl Projection {
             config: ProjectConfig::new("duckdb", move |topic| topic.as_str().starts_with(&prefix)),
             clock: Clock::system(),
             stats: stats.clone(),
+            hold: cdc_pipeline::Hold::default(),
+            desk: cdc_pipeline::project::DeskQueue::default(),
         };
         let mut task = JoinSet::new();
         task.spawn(Box::pin(project.run(shutdown.clone())));

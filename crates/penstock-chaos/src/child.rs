@@ -58,7 +58,7 @@ impl Spec {
         let mut source = cdc_source_postgres::Config::new(connect, SLOT, SLOT, tables);
         source.chunk_rows_max = 1_000;
         let mut config = PipelineConfig::embedded(source, &self.data_dir, PREFIX);
-        config.kafka = self.kafka.clone().map(KafkaConfig::new);
+        config.log.kafka = self.kafka.clone().map(KafkaConfig::new);
         config.registry = self.registry.as_deref().map(RestConfig::new);
         Ok(config)
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use cdc_model::{Offset, TopicPartition};
 use cdc_pipeline::port::{
-    AppendBatch, Checkpoint, Fetched, LogReader, LogWriter, Sink, SinkBatch, SinkError, SinkKind,
-    SinkState, TopicMeta,
+    AppendBatch, Checkpoint, Fetched, LogReader, LogWriter, ParkedRecord, SettleBatch, Sink,
+    SinkBatch, SinkError, SinkKind, SinkState, TopicMeta,
 };
 use cdc_pipeline::{Classify, ErrorClass};
 use rand::rngs::SmallRng;
@@ -217,5 +217,13 @@ impl<K: Sink> Sink for Faulty<K> {
 
     async fn apply(&mut self, batch: Arc<SinkBatch>) -> Result<(), Self::Error> {
         self.faults.around(self.port.apply(batch)).await
+    }
+
+    async fn parked(&mut self, limit: usize) -> Result<(Vec<ParkedRecord>, u64), Self::Error> {
+        self.port.parked(limit).await.map_err(FaultError::Real)
+    }
+
+    async fn settle(&mut self, batch: Arc<SettleBatch>) -> Result<(), Self::Error> {
+        self.faults.around(self.port.settle(batch)).await
     }
 }

@@ -6,11 +6,10 @@
 pub mod cli;
 pub mod command;
 pub mod demo;
-pub mod http;
 pub mod load;
 pub mod pipeline;
 pub mod postgres;
-pub mod report;
 pub mod running;
-pub mod settings;
 pub mod view;
+
+pub use cdc_runtime::{report, settings};

@@ -6,14 +6,10 @@ pub mod table;
 
 use std::io::IsTerminal;
 
+pub use cdc_runtime::text::{wants_colour, wrap};
+
 /// The width everything fits.
 pub const WIDTH: usize = 80;
-
-/// Returns whether the user allows colour at all.
-pub fn wants_colour() -> bool {
-    service_kit::variable("NO_COLOR").is_none()
-        && service_kit::variable("TERM").is_none_or(|terminal| terminal != "dumb")
-}
 
 /// How stdout is painted: colours on a terminal only.
 #[derive(Debug, Clone, Copy)]
@@ -60,24 +56,6 @@ impl Paint {
     fn paint(self, code: &str, text: &str) -> String {
         if self.is_on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
-}
-
-/// Breaks text at spaces into lines of at most `width` characters; a longer word stands alone.
-pub fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        let length = line.chars().count() + 1 + word.chars().count();
-        if !line.is_empty() && length > width {
-            lines.push(std::mem::take(&mut line));
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
-    lines
 }
 
 /// Cuts text to `width` characters, the last of them `…` if something was cut. Line breaks and

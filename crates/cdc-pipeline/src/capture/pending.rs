@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cdc_model::{ChangeEvent, Op, Position, Record, TableName, Timestamp};
+use cdc_model::{ChangeEvent, Op, Position, Record, TableName};
 use tokio::time::Instant;
 
 use crate::batch::{BatchLimits, Growth};
 use crate::port::{AppendBatch, CheckpointUpdate, EntryKey};
-use crate::stats::TableCounts;
+use crate::stats::{Newest, TableCounts};
 
 /// Records, and what to remember with them.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct Pending {
 pub(crate) struct Tally {
     pub(super) events: u64,
     pub(crate) tables: BTreeMap<TableName, TableCounts>,
-    pub(super) committed_at: Option<Timestamp>,
+    pub(super) newest: Option<Newest>,
     last: Option<(usize, TableCounts, TableName)>,
 }
 
@@ -78,7 +78,7 @@ impl Tally {
     /// Counts one event. Runs of one table are summed before they touch the map.
     pub(crate) fn count(&mut self, event: &ChangeEvent) {
         self.events += 1;
-        self.committed_at = Some(event.origin.transaction.committed_at);
+        self.newest = Some(Newest::of(event));
         let address = Arc::as_ptr(&event.table) as usize;
         if self.last.as_ref().is_none_or(|(last, ..)| *last != address) {
             self.settle();

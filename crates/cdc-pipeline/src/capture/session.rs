@@ -13,7 +13,7 @@ use crate::port::{
     Acknowledge, AppendBatch, ChangeBatch, ChangeStream, Checkpoint, Encode, LogWriter, Opened,
     Source, StreamItem,
 };
-use crate::stats::{LoopStats, State};
+use crate::stats::{LoopStats, Newest, State};
 
 /// After this long an append in flight is told as waiting.
 const SLOW_APPEND: Duration = Duration::from_secs(5);
@@ -85,9 +85,14 @@ impl<'a, S: Source, W: LogWriter, E: Encode> Session<'a, S, W, E> {
     ) -> Result<(), Failure> {
         let mut lost = None;
         loop {
-            let is_reading = lost.is_none() && !self.shutdown.is_cancelled();
+            let is_ending = lost.is_some() || self.shutdown.is_cancelled();
+            let is_reading = !is_ending && !self.capture.hold.is_paused();
             if !is_reading && self.pending.due(&self.capture.config.limits).is_none() {
-                return lost.map_or(Ok(()), Err);
+                if is_ending {
+                    return lost.map_or(Ok(()), Err);
+                }
+                self.rest().await;
+                continue;
             }
             let in_flight = self.next_batch(stream, is_reading).await;
             let in_flight = match in_flight {
@@ -102,6 +107,13 @@ impl<'a, S: Source, W: LogWriter, E: Encode> Session<'a, S, W, E> {
             self.appended(&in_flight, acknowledger);
             lost = lost.or(found);
         }
+    }
+
+    /// Waits while an operator holds the loop.
+    async fn rest(&mut self) {
+        self.capture.stats.set_state(State::Paused);
+        self.shutdown.run_until_cancelled(self.capture.hold.resumed()).await;
+        self.capture.stats.set_state(State::Running);
     }
 
     /// Grows the pending batch until it is due, and takes it out.
@@ -124,6 +136,7 @@ impl<'a, S: Source, W: LogWriter, E: Encode> Session<'a, S, W, E> {
         let changes = tokio::select! {
             biased;
             () = self.shutdown.cancelled() => return Ok(None),
+            () = self.capture.hold.paused() => return Ok(None),
             changes = stream.next() => changes?,
             () = wait => return Ok(None),
         };
@@ -147,6 +160,7 @@ impl<'a, S: Source, W: LogWriter, E: Encode> Session<'a, S, W, E> {
                 pending: &mut self.pending,
                 has_message_schema: &mut self.has_message_schema,
                 now: &|| clock.now(),
+                stats,
             };
             let mut append = Box::pin(writer.append(in_flight.batch.clone()));
             let mut slow = std::pin::pin!(tokio::time::sleep(SLOW_APPEND));
@@ -243,6 +257,7 @@ impl<'a, S: Source, W: LogWriter, E: Encode> Session<'a, S, W, E> {
             pending: &mut self.pending,
             has_message_schema: &mut self.has_message_schema,
             now: &|| clock.now(),
+            stats: &self.capture.stats,
         };
         intake.take_in(changes).await
     }
@@ -260,7 +275,7 @@ fn record(stats: &LoopStats, in_flight: &InFlight, now: cdc_model::Timestamp) {
     add(&stats.records, in_flight.batch.records.len());
     stats.events.fetch_add(in_flight.tally.events, Ordering::Relaxed);
     stats.count(in_flight.tally.tables.clone());
-    stats.wrote(in_flight.tally.committed_at, now, in_flight.since.elapsed());
+    stats.wrote(in_flight.tally.newest, now, in_flight.since.elapsed());
 }
 
 /// Encodes pieces of the stream into the pending batch.
@@ -269,6 +284,7 @@ struct Intake<'a, E> {
     pending: &'a mut Pending,
     has_message_schema: &'a mut bool,
     now: &'a (dyn Fn() -> cdc_model::Timestamp + Sync),
+    stats: &'a LoopStats,
 }
 
 impl<E: Encode> Intake<'_, E> {
@@ -277,6 +293,13 @@ impl<E: Encode> Intake<'_, E> {
     async fn take_in(&mut self, changes: ChangeBatch) -> Result<(), Failure> {
         let now = (self.now)();
         let first = self.pending.records.len();
+        let newest = changes.items.iter().rev().find_map(|item| match item {
+            StreamItem::Change(event) => Some(Newest::of(event)),
+            StreamItem::Schema(_) | StreamItem::Message(_) => None,
+        });
+        if let Some(newest) = newest {
+            self.stats.took_in(newest, now);
+        }
         for item in &changes.items {
             if let Err(failure) = self.encode(item, now).await {
                 self.pending.records.truncate(first);

@@ -96,6 +96,28 @@ pub struct SinkBatch {
     pub unpark_below: Vec<(TopicPartition, Offset)>,
 }
 
+/// What becomes of one parked record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settlement {
+    /// The record's partition.
+    pub source: TopicPartition,
+    /// The record's offset.
+    pub offset: Offset,
+    /// The change to apply; `None` gives the record up.
+    pub change: Option<ChangeEvent>,
+}
+
+/// Parked records to settle in one transaction of the sink.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettleBatch {
+    /// The generation to write to.
+    pub generation: Generation,
+    /// The writer's epoch, from [`SinkState::epoch`].
+    pub epoch: Epoch,
+    /// The records; of each partition in offset order.
+    pub settlements: Vec<Settlement>,
+}
+
 /// What a sink holds when it is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkState {
@@ -111,8 +133,8 @@ pub struct SinkState {
 
 /// An error of a sink.
 pub trait SinkError: Classify {
-    /// For a poison error, the index in [`SinkBatch::changes`] of the change that can never be
-    /// applied.
+    /// For a poison error, the index in [`SinkBatch::changes`], or [`SettleBatch::settlements`], of
+    /// the change that can never be applied.
     fn poisoned(&self) -> Option<usize>;
 }
 
@@ -149,5 +171,26 @@ pub trait Sink: Send {
     fn apply(
         &mut self,
         batch: Arc<SinkBatch>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Returns parked records in the order of partition and offset, at most `limit`, and how many
+    /// there are.
+    ///
+    /// # Errors
+    /// As of [`Sink::apply`].
+    fn parked(
+        &mut self,
+        limit: usize,
+    ) -> impl Future<Output = Result<(Vec<ParkedRecord>, u64), Self::Error>> + Send;
+
+    /// Settles parked records: `Ok` means that each one that was still parked is so no more, and
+    /// that its change, if any, is durable, in order and all at once. A record that is not parked is
+    /// passed over together with its change, so that settling again changes nothing. Offsets stay.
+    ///
+    /// # Errors
+    /// As of [`Sink::apply`]; after a poison error nothing was settled.
+    fn settle(
+        &mut self,
+        batch: Arc<SettleBatch>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }

@@ -1,12 +1,14 @@
 //! One session of a projection: from resuming its sink until something is lost.
 
+mod settle;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use cdc_model::{LogRecord, Offset, Record, TableName, Topic, TopicId, TopicPartition};
+use cdc_model::{LogRecord, Offset, Record, TableName, Timestamp, Topic, TopicId, TopicPartition};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +21,7 @@ use crate::port::{
 };
 use crate::project::pending::{ParkedKeys, Pending, Prepared};
 use crate::project::{Error, Project};
-use crate::stats::{State, TableCounts};
+use crate::stats::{LoopStats, Newest, State, TableCounts};
 
 /// A session's stay in the loop's parts.
 pub(super) struct Session<'a, R, D, K, L> {
@@ -123,10 +125,15 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
         let mut refresh_at = Instant::now() + self.project.config.refresh_interval;
         let mut lost = None;
         loop {
-            let is_reading = lost.is_none() && !self.shutdown.is_cancelled();
+            let is_ending = lost.is_some() || self.shutdown.is_cancelled();
+            let is_reading = !is_ending && !self.project.hold.is_paused();
             let due = self.pending.due(&self.project.config.limits);
             if !is_reading && due.is_none() {
-                return lost.map_or(Ok(()), Err);
+                if is_ending {
+                    return lost.map_or(Ok(()), Err);
+                }
+                self.rest().await?;
+                continue;
             }
             if !is_reading || due.is_some_and(|due| due <= Instant::now()) {
                 lost = lost.or(self.apply_pending(is_reading).await?);
@@ -138,15 +145,24 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
             }
             let wake_at = due.map_or(refresh_at, |due| due.min(refresh_at));
             let bytes_max = self.project.config.limits.bytes_max;
+            let Project { reader, desk, hold, .. } = &mut *self.project;
             let fetched = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => continue,
-                fetched = self.project.reader.poll(bytes_max) => fetched,
+                () = hold.paused() => continue,
+                request = desk.next() => {
+                    self.answer(request).await?;
+                    continue;
+                }
+                fetched = reader.poll(bytes_max) => fetched,
                 () = tokio::time::sleep_until(wake_at) => continue,
             };
-            let Project { decoder, .. } = &mut *self.project;
+            let Project { decoder, stats, clock, .. } = &mut *self.project;
             let taken = match fetched {
-                Ok(fetched) => take_in(decoder, &mut self.pending, &mut self.cursor, fetched).await,
+                Ok(fetched) => {
+                    let told = (&**stats, clock.now());
+                    take_in(decoder, &mut self.pending, &mut self.cursor, fetched, told).await
+                }
                 Err(error) => Err(error.into()),
             };
             lost = taken.err();
@@ -185,7 +201,7 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
         batch: Arc<SinkBatch>,
         mut is_reading: bool,
     ) -> (Result<(), K::Error>, Option<Failure>) {
-        let Project { reader, decoder, sink, config, .. } = &mut *self.project;
+        let Project { reader, decoder, sink, config, stats, clock, .. } = &mut *self.project;
         let mut applying: Applying<'_, K::Error> = Box::pin(sink.apply(batch));
         let mut lost = None;
         loop {
@@ -197,7 +213,10 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
                 fetched = reader.poll(config.limits.bytes_max), if has_room => fetched,
             };
             let taken = match fetched {
-                Ok(fetched) => take_in(decoder, &mut self.pending, &mut self.cursor, fetched).await,
+                Ok(fetched) => {
+                    let told = (&**stats, clock.now());
+                    take_in(decoder, &mut self.pending, &mut self.cursor, fetched, told).await
+                }
                 Err(error) => Err(error.into()),
             };
             if let Err(failure) = taken {
@@ -288,9 +307,8 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
         stats.records.fetch_add(count(prepared.records.len()), Ordering::Relaxed);
         stats.events.fetch_add(count(prepared.batch.changes.len()), Ordering::Relaxed);
         stats.count(tally(&prepared.batch));
-        let last = prepared.batch.changes.last();
-        let committed_at = last.map(|change| change.event.origin.transaction.committed_at);
-        stats.wrote(committed_at, self.project.clock.now(), since.elapsed());
+        let newest = prepared.batch.changes.last().map(|change| Newest::of(&change.event));
+        stats.wrote(newest, self.project.clock.now(), since.elapsed());
     }
 }
 
@@ -314,6 +332,7 @@ async fn take_in<D: Decode>(
     pending: &mut Pending,
     cursor: &mut Cursor,
     fetched: Fetched,
+    (stats, now): (&LoopStats, Timestamp),
 ) -> Result<(), Failure> {
     let mut bytes = 0;
     let mut decoded = Vec::with_capacity(fetched.records.len());
@@ -327,6 +346,13 @@ async fn take_in<D: Decode>(
             return Err(Error::KeyChangeParts { topic: record.source.topic }.into());
         }
         decoded.push((record, outcome));
+    }
+    let newest = decoded.iter().rev().find_map(|(_, outcome)| match outcome {
+        Ok(Decoded::Change(event)) => Some(Newest::of(event)),
+        _ => None,
+    });
+    if let Some(newest) = newest {
+        stats.took_in(newest, now);
     }
     for (record, outcome) in decoded {
         match outcome {

@@ -50,5 +50,9 @@ testkit::sink_contract!(@ async { Fixture(tempfile::tempdir().unwrap()) },
     without_a_key_a_delete_removes_one_of_equal_rows
     parked_records_move_with_the_offsets
     a_truncate_ends_parked_keys
+    parked_records_are_listed_as_they_came
+    a_settled_record_is_applied_once
+    a_record_given_up_changes_nothing
+    parked_records_are_settled_in_order
     a_dropped_apply_may_be_repeated
     a_newer_sink_fences_the_older);

@@ -6,7 +6,7 @@ use cdc_model::{
     ChangeEvent, Column, ColumnType, ImageKind, Op, Row, RowImage, TableSchema, Value,
 };
 use cdc_pipeline::Classify as _;
-use cdc_pipeline::port::{ParkedRecord, Sink as _};
+use cdc_pipeline::port::{ParkedRecord, SettleBatch, Settlement, Sink as _};
 use serde_json::json;
 use testkit::fixture::{
     delete, insert, key_image, log_record, origin, row, table, truncate, update,
@@ -158,4 +158,60 @@ async fn a_row_without_its_tables_columns_is_poison_and_nothing_is_written() {
     assert!(world.state.offsets.is_empty());
     assert_eq!(world.sink.query_handle().count(&t()).await.unwrap(), 0);
     assert!(world.sink.query_handle().verify().await.unwrap().is_intact());
+}
+
+#[tokio::test]
+async fn a_parked_record_is_read_back_and_settled_once() {
+    let mut world = World::new(small_segments()).await;
+    let t = table("t");
+    let mut batch = batch(&world.state, 0, vec![insert(&t, origin(1, 0), 1, "a")]);
+    let source = batch.ranges[0].source.clone();
+    batch.ranges[0].next = cdc_model::Offset(4);
+    let park = |offset| ParkedRecord {
+        record: log_record(&source, offset, "key", "poison"),
+        reason: "never fits".to_owned(),
+    };
+    let parked = [park(1), park(2), park(3)];
+    batch.park = parked.to_vec();
+    world.apply_batch(batch).await.unwrap();
+    while segments(world.path()).len() < 3 {
+        world.apply(vec![insert(&t, origin(1, 0), 1, "b")]).await.unwrap();
+    }
+    assert_eq!(world.sink.parked(2).await.unwrap(), (parked[..2].to_vec(), 3));
+    let settle = |offset, change| Settlement {
+        source: source.clone(),
+        offset: cdc_model::Offset(offset),
+        change,
+    };
+    let settle = SettleBatch {
+        generation: world.state.generation,
+        epoch: world.state.epoch,
+        settlements: vec![settle(1, Some(insert(&t, origin(1, 1), 2, "mended"))), settle(2, None)],
+    };
+    for _ in 0..2 {
+        world.sink.settle(Arc::new(settle.clone())).await.unwrap();
+        assert_eq!(world.rows(&t.name).await, ["1|b", "2|mended"]);
+        assert_eq!(world.sink.parked(9).await.unwrap(), (parked[2..].to_vec(), 1));
+    }
+    let offsets = world.state.offsets.clone();
+    let directory = world.close();
+    let mut sink = cdc_sink_audit::AuditSink::open(directory.path(), config()).await.unwrap();
+    let state = sink.resume().await.unwrap();
+    assert_eq!((state.parked, state.offsets), (vec![(source, "key".into())], offsets));
+    assert_eq!(sink.parked(9).await.unwrap(), (parked[2..].to_vec(), 1));
+    let error = sink.settle(Arc::new(settle)).await.unwrap_err();
+    assert_eq!(error.class(), cdc_pipeline::ErrorClass::Fenced);
+    assert!(cdc_sink_audit::verify(directory.path()).unwrap().is_intact());
+}
+
+#[tokio::test]
+async fn of_a_batch_that_overlaps_only_the_new_entries_are_added() {
+    let mut world = World::new(config()).await;
+    let events = |n: usize| vec![insert(&table("t"), origin(1, 0), 1, "same"); n];
+    let whole = batch(&world.state, 0, events(5));
+    world.apply(events(3)).await.unwrap();
+    world.apply_batch(whole).await.unwrap();
+    let entries = world.sink.query_handle().tail(9).await.unwrap();
+    let offsets: Vec<_> = entries.iter().map(|entry| entry["offset"].as_i64().unwrap()).collect();
+    assert_eq!(offsets, [0, 1, 2, 3, 4]);
 }

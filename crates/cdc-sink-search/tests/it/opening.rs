@@ -1,6 +1,8 @@
 //! What may be opened, and by whom.
 
-use cdc_pipeline::port::ParkedRecord;
+use std::sync::Arc;
+
+use cdc_pipeline::port::{ParkedRecord, SettleBatch, Settlement, Sink as _};
 use cdc_pipeline::{Classify as _, ErrorClass};
 use cdc_sink_search::{SearchConfig, SearchSink};
 use testkit::fixture::{insert, log_record, origin, table};
@@ -67,5 +69,46 @@ async fn a_batch_of_an_older_epoch_is_fenced() {
     let mut world = world.reopen().await;
     assert!(world.state.epoch > epoch);
     let error = world.apply_batch(old).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Fenced);
+}
+
+#[tokio::test]
+async fn a_parked_record_is_read_back_and_settled_once() {
+    let mut world = World::new().await;
+    let t = table("t");
+    let mut batch = batch(&world.state, 0, vec![insert(&t, origin(1, 0), 1, "a")]);
+    let source = batch.ranges[0].source.clone();
+    batch.ranges[0].next = cdc_model::Offset(4);
+    let park = |offset| ParkedRecord {
+        record: log_record(&source, offset, "key", "poison"),
+        reason: "never fits".to_owned(),
+    };
+    let parked = [park(1), park(2), park(3)];
+    batch.park = parked.to_vec();
+    world.apply_batch(batch).await.unwrap();
+    assert_eq!(world.sink.parked(2).await.unwrap(), (parked[..2].to_vec(), 3));
+    let settle = |offset, change| Settlement {
+        source: source.clone(),
+        offset: cdc_model::Offset(offset),
+        change,
+    };
+    let settle = SettleBatch {
+        generation: world.state.generation,
+        epoch: world.state.epoch,
+        settlements: vec![settle(1, Some(insert(&t, origin(1, 1), 2, "mended"))), settle(2, None)],
+    };
+    for _ in 0..2 {
+        world.sink.settle(Arc::new(settle.clone())).await.unwrap();
+        assert_eq!(world.rows("public.t").await, ["1|a", "2|mended"]);
+        assert_eq!(world.sink.parked(9).await.unwrap(), (parked[2..].to_vec(), 1));
+    }
+    let offsets = world.state.offsets.clone();
+    let mut world = world.reopen().await;
+    assert_eq!(
+        (&world.state.parked, &world.state.offsets),
+        (&vec![(source, "key".into())], &offsets)
+    );
+    assert_eq!(world.sink.parked(9).await.unwrap(), (parked[2..].to_vec(), 1));
+    let error = world.sink.settle(Arc::new(settle)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Fenced);
 }

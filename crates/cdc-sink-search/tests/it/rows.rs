@@ -184,3 +184,14 @@ async fn a_large_row_and_many_small_ones_fit() {
     assert_eq!(hits.len(), 1);
     assert_eq!(hits[0].row["v"].as_str().unwrap().len(), large.len());
 }
+
+#[tokio::test]
+async fn of_a_batch_that_overlaps_only_the_new_rows_are_added() {
+    let mut world = World::new().await;
+    let t = keyless();
+    let rows = |n: usize| vec![insert(&t, origin(1, 0), 1, "same"); n];
+    let whole = batch(&world.state, 0, rows(5));
+    world.apply(rows(3)).await.unwrap();
+    world.apply_batch(whole).await.unwrap();
+    assert_eq!(world.sink.query_handle().count(T).await.unwrap(), 5);
+}

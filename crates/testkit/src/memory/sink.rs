@@ -8,8 +8,8 @@ use cdc_model::{
     ChangeEvent, ImageKind, Offset, Op, Row, TableName, TableSchema, TopicId, TopicPartition, Value,
 };
 use cdc_pipeline::port::{
-    Atomicity, Epoch, Generation, ParkedRecord, Sharing, Sink, SinkBatch, SinkChange, SinkError,
-    SinkKind, SinkState,
+    Atomicity, Epoch, Generation, ParkedRecord, SettleBatch, Sharing, Sink, SinkBatch, SinkChange,
+    SinkError, SinkKind, SinkState,
 };
 use cdc_pipeline::{Classify, ErrorClass};
 
@@ -185,9 +185,53 @@ impl Sink for MemorySink {
         tokio::task::yield_now().await;
         Ok(())
     }
+
+    async fn parked(&mut self, limit: usize) -> Result<(Vec<ParkedRecord>, u64), Error> {
+        let mut parked = self.store.parked();
+        parked.sort_by(|a, b| place(a).cmp(&place(b)));
+        let count = u64::try_from(parked.len()).unwrap_or(u64::MAX);
+        parked.truncate(limit);
+        Ok((parked, count))
+    }
+
+    async fn settle(&mut self, batch: Arc<SettleBatch>) -> Result<(), Error> {
+        tokio::task::yield_now().await;
+        {
+            let mut state = self.store.lock();
+            if state.epoch != self.epoch {
+                return Err(Error::Fenced);
+            }
+            let mut next = state.clone();
+            next.settle(&batch)?;
+            *state = next;
+        }
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+}
+
+fn place(parked: &ParkedRecord) -> (&TopicPartition, Offset) {
+    (&parked.record.source, parked.record.offset)
 }
 
 impl State {
+    fn settle(&mut self, batch: &SettleBatch) -> Result<(), Error> {
+        let mut moved = None;
+        for (index, settlement) in batch.settlements.iter().enumerate() {
+            let at = (&settlement.source, settlement.offset);
+            let Some(found) = self.parked.iter().position(|parked| place(parked) == at) else {
+                continue;
+            };
+            self.parked.remove(found);
+            if let Some(event) = settlement.change.clone() {
+                let (source, offset) = (settlement.source.clone(), settlement.offset);
+                self.change(index, &SinkChange { source, offset, event }, &mut moved)?;
+                self.applied += 1;
+            }
+        }
+        Ok(())
+    }
+
     fn apply(&mut self, batch: &SinkBatch) -> Result<(), Error> {
         let stored = self.offsets.clone();
         for range in &batch.ranges {

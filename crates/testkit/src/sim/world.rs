@@ -183,6 +183,7 @@ impl<'a, C: SimCodec> World<'a, C> {
             config,
             clock: clock(),
             stats: Arc::new(LoopStats::default()),
+            hold: cdc_pipeline::Hold::default(),
         };
         capture.run(rest.clone()).await
     }
@@ -231,6 +232,8 @@ impl<'a, C: SimCodec> World<'a, C> {
             config,
             clock: clock(),
             stats: Arc::new(LoopStats::default()),
+            hold: cdc_pipeline::Hold::default(),
+            desk: cdc_pipeline::project::DeskQueue::default(),
         };
         project.run(rest.clone()).await
     }

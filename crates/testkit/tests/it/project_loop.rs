@@ -57,6 +57,8 @@ impl Bench {
             config: ProjectConfig::new("test", |_| true),
             clock: Clock::new(|| Timestamp(0)),
             stats: Arc::new(LoopStats::default()),
+            hold: cdc_pipeline::Hold::default(),
+            desk: cdc_pipeline::project::DeskQueue::default(),
         };
         project.run(CancellationToken::new()).await
     }

@@ -4,17 +4,16 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use service_kit::admin::Admin;
+use cdc_runtime::process::Endpoints;
 use service_kit::telemetry::{self, Telemetry};
-use tokio_util::sync::CancellationToken;
 
 use crate::cli::{DemoArgs, RunArgs};
 use crate::command::{block_on, put};
 use crate::demo::{self, DemoConfig};
+use crate::pipeline;
 use crate::report::{EXIT_FAILED, Problem};
 use crate::running::Running;
 use crate::settings::{self, RunSettings};
-use crate::{http, pipeline};
 
 /// Runs the pipeline for the user's own database.
 ///
@@ -37,31 +36,15 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Problem> {
 async fn run_pipeline(settings: RunSettings) -> Result<ExitCode, Problem> {
     let shutdown = service_kit::shutdown_on_signal();
     // Before anything is made on the source: a taken port is found out first.
-    let admin = match settings.listen {
-        Some(address) => Some(Admin::bind(address).await?),
-        None => None,
-    };
+    let endpoints = Endpoints::bind(settings.listen, settings.control.as_ref()).await?;
     let building = pipeline::build(settings.pipeline);
     let Some(pipeline) = shutdown.run_until_cancelled(building).await else {
         return Ok(ExitCode::SUCCESS);
     };
     let running = Running::new(pipeline?, shutdown);
-    let dir = running.pipeline().config().data_dir.display().to_string();
+    let dir = running.pipeline().config().data_dir().display().to_string();
     tracing::info!(pipeline = %running.pipeline().id(), dir, "pipeline started");
-    let finished = CancellationToken::new();
-    let serve = async {
-        let Some(admin) = admin else { return };
-        tracing::info!(address = %admin.address(), "serving /healthz, /readyz and /metrics");
-        if let Err(error) = http::serve(admin, &running, finished.clone()).await {
-            tracing::error!(error = %error, "the admin endpoints are not served");
-        }
-    };
-    let work = async {
-        let outcome = running.run().await;
-        finished.cancel();
-        outcome
-    };
-    let (outcome, ()) = tokio::join!(work, serve);
+    let outcome = running.run_at(endpoints).await;
     outcome?;
     tracing::info!("pipeline stopped");
     Ok(ExitCode::SUCCESS)

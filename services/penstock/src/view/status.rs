@@ -34,8 +34,10 @@ fn render_source(text: &mut String, source: &Source, paint: Paint) {
     let (acknowledged, server) = (position(&source.acknowledged_lsn), position(&source.server_lsn));
     let lag = source.lag_bytes.map_or_else(|| "?".to_owned(), bytes);
     row(text, "", &format!("acknowledged {acknowledged} of {server}, {lag} behind"));
-    let unknown = || "an amount not asked yet".to_owned();
-    let retained = source.retained_wal_bytes.map_or_else(unknown, bytes);
+    let retained = match source.retained_wal_bytes {
+        Some(retained) => format!("keeps {} of WAL", bytes(retained)),
+        None => "not asked yet".to_owned(),
+    };
     let headroom = match source.safe_wal_bytes {
         None => "no limit set".to_owned(),
         Some(left) => match u64::try_from(left) {
@@ -43,7 +45,7 @@ fn render_source(text: &mut String, source: &Source, paint: Paint) {
             Err(_) => paint.bad("the slot may be lost at any moment"),
         },
     };
-    row(text, "", &format!("slot {} keeps {retained} of WAL; {headroom}", source.slot));
+    row(text, "", &format!("slot {}: {retained}; {headroom}", fold(&source.slot, 24)));
     for progress in source.snapshot.iter().filter(|progress| !progress.is_done) {
         row(text, "", &snapshot(progress));
     }
@@ -145,7 +147,7 @@ fn tables(tables: &[Table], paint: Paint) -> String {
 fn mark(state: State, paint: Paint) -> String {
     match state {
         State::Running => paint.good("●"),
-        State::Snapshot | State::Starting | State::Waiting => paint.warn("◐"),
+        State::Snapshot | State::Starting | State::Waiting | State::Paused => paint.warn("◐"),
         State::Halted => paint.bad("✗"),
         State::Stopped | State::Unspecified => paint.dim("○"),
     }

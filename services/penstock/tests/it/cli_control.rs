@@ -63,7 +63,7 @@ impl Control for Scripted {
         let event = v1::TailEvent {
             topic: request.topic.unwrap_or_default(),
             op: "c".into(),
-            text: "id=1".into(),
+            text: "c public.t id=1".into(),
             key: "{\"id\":1}".into(),
             ..Default::default()
         };
@@ -162,7 +162,7 @@ async fn tail_and_schema_accept_say_what_happened() {
     let served = Served::start(NAME).await;
     let dir = served.dir.path();
     let ran = run_beside(dir, &["tail", "shop.public.t", "--data-dir", NAME]).await;
-    assert_eq!(ran.stdout, "00:00:00.000 + shop.public.t id=1\n");
+    assert_eq!(ran.stdout, "00:00:00.000 + public.t id=1\n");
     let ran = run_beside(dir, &["tail", "t", "--json", "--data-dir", NAME]).await;
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(json["key"]["id"], 1);

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cdc_control::v1;
 use cdc_model::TableName;
 use cdc_pipeline::port::Subject;
 use cdc_pipeline::stats::State;
@@ -160,7 +161,7 @@ async fn a_second_pipeline_on_the_slot_waits_and_then_does_not_take_it_over() {
     let (world, started) = captured(Version::V18).await;
     let dir = tempfile::tempdir().unwrap();
     let mut config = world.config.clone();
-    config.data_dir = dir.path().to_owned();
+    config.log.data_dir = dir.path().to_owned();
     let second = Started::new(config).await;
     until("the second waits", PATIENCE, async || {
         matches!(
@@ -233,8 +234,9 @@ async fn accept(started: &Started) {
     let refused = registry.refused();
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert!(!refused[0].changes.is_empty(), "the difference is shown");
-    assert!(registry.accept_refused(&subject()).await.unwrap().is_some());
-    started.pipeline.schema_accepted();
+    let request = v1::AcceptSchemaRequest { subject: subject().to_string() };
+    let accepted = started.pipeline.capture().accept_schema(request).await.unwrap();
+    assert!(!accepted.diff.is_empty(), "the difference is told again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

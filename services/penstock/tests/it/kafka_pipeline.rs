@@ -34,7 +34,7 @@ async fn world(version: Version, kafka: &Kafka, registry: &Apicurio, prefix: &st
     prefix.clone_into(&mut world.config.prefix);
     // The test servers are copies with one system identifier: the slot tells pipelines apart.
     prefix.clone_into(&mut world.config.source.slot);
-    world.config.kafka = Some(KafkaConfig::new(kafka.bootstrap()));
+    world.config.log.kafka = Some(KafkaConfig::new(kafka.bootstrap()));
     world.config.registry = Some(RestConfig::new(&registry.url()));
     world
 }
@@ -118,7 +118,7 @@ async fn a_lost_data_directory_costs_nothing_for_the_position_is_on_kafka() {
     started.stop().await;
     world.postgres.sql(CHANGES).await;
     let elsewhere = tempfile::tempdir().unwrap();
-    world.config.data_dir = elsewhere.path().to_owned();
+    world.config.log.data_dir = elsewhere.path().to_owned();
     let started = world.start().await;
     settle(&world, &started).await;
     assert_each_once(kafka, &started, "moved").await;
@@ -133,7 +133,7 @@ async fn a_standby_fences_nobody_until_it_holds_the_slot() {
     settle(&world, &leader).await;
     // GIVEN a second process of the same pipeline, started again and again
     let elsewhere = tempfile::tempdir().unwrap();
-    world.config.data_dir = elsewhere.path().to_owned();
+    world.config.log.data_dir = elsewhere.path().to_owned();
     for round in 0..3 {
         let standby = world.start().await;
         until("the standby waits for the slot", PATIENCE, async || {

@@ -31,6 +31,11 @@ impl PipelineId {
         Ok(Self(format!("{}{tail}", system.system_id)))
     }
 
+    /// Makes the identity of what has no source of its own, such as a projector beside Kafka.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
     /// Returns the identity as text.
     pub fn as_str(&self) -> &str {
         &self.0

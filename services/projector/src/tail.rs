@@ -1,7 +1,6 @@
 //! Follows the log for a person: decoded records as they are appended.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cdc_codec::{Decoder, text};
@@ -9,12 +8,11 @@ use cdc_control::{TailStream, v1};
 use cdc_model::{ChangeEvent, LogRecord, Offset, Row, TableSchema, TopicPartition, Value};
 use cdc_pipeline::port::{Decode, DecodeError, Decoded, LogReader, TopicMeta};
 use cdc_registry::Registry;
+use cdc_runtime::{AnyReader, Log, ReadError};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-
-use crate::pipeline::{AnyReader, Pipeline, ReadError};
 
 /// Bytes taken from the log at a time.
 const POLL_BYTES: usize = 256 << 10;
@@ -26,11 +24,12 @@ const REFRESH: Duration = Duration::from_millis(500);
 const QUEUE: usize = 256;
 
 /// Begins to follow what `request` asks for.
-pub(super) async fn follow(
-    pipeline: &Arc<Pipeline>,
+pub(crate) async fn follow(
+    log: &Log,
+    decoder: Decoder<Registry>,
     request: v1::TailRequest,
 ) -> Result<TailStream, Status> {
-    let mut reader = pipeline.log().reader();
+    let mut reader = log.reader();
     let failed = |error: ReadError| Status::unavailable(error.to_string());
     let mut topics = reader.topics().await.map_err(failed)?;
     if let Some(name) = &request.topic {
@@ -43,7 +42,7 @@ pub(super) async fn follow(
     let next: BTreeMap<_, _> = from.collect();
     reader.assign(next.clone().into_iter().collect()).await.map_err(failed)?;
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let follower = Follower { reader, decoder: pipeline.decoder(), topic: request.topic, next };
+    let follower = Follower { reader, decoder, topic: request.topic, next };
     let pump = async move {
         let outcome = follower.pump(&sender).await;
         if let Err(status) = outcome {
@@ -111,7 +110,8 @@ impl Follower {
     }
 }
 
-async fn describe(
+/// Decodes a record for people.
+pub(crate) async fn describe(
     decoder: &mut Decoder<Registry>,
     record: &LogRecord,
 ) -> Result<v1::TailEvent, Status> {

@@ -7,6 +7,8 @@ use cdc_pipeline::{Classify, Halted};
 use cdc_source_postgres::wire;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
 
+use crate::process::EndpointError;
+
 /// Wrong usage or settings, as in `sysexits.h`.
 pub const EXIT_USAGE: u8 = 64;
 
@@ -63,7 +65,7 @@ impl Problem {
 
     /// Prints it to stderr and returns the exit code.
     pub fn print(&self) -> ExitCode {
-        let is_colourful = std::io::stderr().is_terminal() && crate::view::wants_colour();
+        let is_colourful = std::io::stderr().is_terminal() && crate::text::wants_colour();
         let text = self.render(is_colourful);
         // Nobody is left to tell if stderr is gone.
         drop(std::io::stderr().lock().write_all(text.as_bytes()));
@@ -95,7 +97,7 @@ impl Problem {
 }
 
 fn labelled(label: &str, indent: usize, text: &str) -> String {
-    let lines = crate::view::wrap(text, 79 - indent);
+    let lines = crate::text::wrap(text, 79 - indent);
     let lines = lines.join(&format!("\n{}", " ".repeat(indent)));
     format!("{label} {}\n", lines.trim_start())
 }
@@ -161,8 +163,8 @@ impl From<cdc_control::Error> for Problem {
     }
 }
 
-impl From<service_kit::admin::AdminError> for Problem {
-    fn from(error: service_kit::admin::AdminError) -> Self {
+impl From<EndpointError> for Problem {
+    fn from(error: EndpointError) -> Self {
         let fix = error.remedy();
         Self::from(anyhow::Error::new(error)).with_fix(fix)
     }
@@ -193,7 +195,6 @@ fn classified<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a dy
         .or_else(|| error.downcast_ref::<cdc_log_local::Error>().map(of))
         .or_else(|| error.downcast_ref::<cdc_log_kafka::Error>().map(of))
         .or_else(|| error.downcast_ref::<cdc_registry::Error>().map(of))
-        .or_else(|| error.downcast_ref::<cdc_sink_duckdb::Error>().map(of))
 }
 
 #[cfg(test)]

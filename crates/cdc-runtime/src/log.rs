@@ -8,30 +8,40 @@ use cdc_model::{Offset, TopicPartition};
 use cdc_pipeline::port::{Fetched, LogReader, TopicMeta};
 use cdc_pipeline::{Classify, ErrorClass};
 
-use crate::pipeline::{PROJECTION, PipelineConfig, PipelineId};
+use crate::{LogConfig, PipelineId};
 
 /// An opened event log.
 #[derive(Debug, Clone)]
 pub enum Log {
     /// In the data directory.
     Local(LocalLog),
-    /// On Kafka; the data directory is held for the warehouse.
+    /// On Kafka; the data directory is held for what is kept beside it.
     Kafka(Arc<KafkaLog>, Arc<DataDir>),
 }
 
 impl Log {
-    /// Opens the log, and with it claims the data directory.
-    pub(super) async fn open(config: &PipelineConfig, id: &PipelineId) -> anyhow::Result<Self> {
+    /// Opens the log, and with it claims the data directory for the pipeline `id`. An embedded log
+    /// keeps what `projections` have not read yet.
+    ///
+    /// # Errors
+    /// If the directory is another pipeline's or process's, or the log cannot be opened.
+    pub async fn open(
+        config: &LogConfig,
+        id: &PipelineId,
+        projections: &[&'static str],
+    ) -> anyhow::Result<Self> {
         let data_dir = DataDir::claim(&config.data_dir, Some(id.as_str()))?;
         if let Some(kafka) = &config.kafka {
             let log = KafkaLog::new(kafka.clone())?;
             return Ok(Self::Kafka(Arc::new(log), Arc::new(data_dir)));
         }
         let local =
-            LocalLogConfig { pipeline: Some(id.as_str().to_owned()), ..config.local_log.clone() };
+            LocalLogConfig { pipeline: Some(id.as_str().to_owned()), ..config.local.clone() };
         let opened = tokio::task::spawn_blocking(move || LocalLog::open_in(data_dir, local));
         let log = opened.await??;
-        log.register_projection(PROJECTION).await?;
+        for projection in projections {
+            log.register_projection(projection).await?;
+        }
         Ok(Self::Local(log))
     }
 

@@ -3,16 +3,15 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use cdc_config::{Config, File, Layers, Tables, Warning};
+use cdc_config::{Config, File, Layers, Projection, Tables, Warning};
 use cdc_log_kafka::KafkaConfig;
 use cdc_log_local::LocalLogConfig;
 use cdc_pipeline::capture::CaptureConfig;
-use cdc_registry::RestConfig;
+use cdc_registry::{Registry, RestConfig};
 use cdc_source_postgres::wire::{ConnectOptions, Password};
 use cdc_source_postgres::{TablePatterns, wire};
 use service_kit::telemetry::Telemetry;
 
-use crate::pipeline::PipelineConfig;
 use crate::report::{Problem, config_problem};
 
 /// Environment variables that begin so are settings; `__` stands for a dot.
@@ -21,6 +20,85 @@ pub const ENVIRONMENT_PREFIX: &str = "PENSTOCK__";
 /// Where a pipeline is kept when nobody says.
 pub const DATA_DIR: &str = ".penstock";
 
+/// Where the event log is.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Directory of everything that is kept on this machine; see `docs/data-dir.md`.
+    pub data_dir: PathBuf,
+    /// Kafka's bootstrap servers; `None` is the embedded log.
+    pub kafka: Option<KafkaConfig>,
+    /// Settings of embedded log segments and retention.
+    pub local: LocalLogConfig,
+}
+
+/// What a pipeline is made of.
+#[derive(Debug, Clone)]
+pub struct PipelineConfig {
+    /// The source's settings.
+    pub source: cdc_source_postgres::Config,
+    /// The event log.
+    pub log: LogConfig,
+    /// First part of topic names.
+    pub prefix: String,
+    /// How records are written.
+    pub format: cdc_codec::Format,
+    /// A Confluent-compatible registry; `None` is the embedded one.
+    pub registry: Option<RestConfig>,
+    /// Bounds and retries of capture.
+    pub capture: CaptureConfig,
+    /// What is kept equal to the source.
+    pub projections: Vec<Projection>,
+}
+
+impl PipelineConfig {
+    /// Makes the settings of a pipeline with everything embedded in `data_dir`, and a warehouse.
+    pub fn embedded(
+        source: cdc_source_postgres::Config,
+        data_dir: &Path,
+        prefix: impl Into<String>,
+    ) -> Self {
+        let log = LogConfig {
+            data_dir: data_dir.to_owned(),
+            kafka: None,
+            local: LocalLogConfig::default(),
+        };
+        Self {
+            source,
+            log,
+            prefix: prefix.into(),
+            format: cdc_codec::Format::Avro,
+            registry: None,
+            capture: CaptureConfig::default(),
+            projections: vec![Projection::DuckDb],
+        }
+    }
+
+    /// Returns the directory of everything that is kept on this machine.
+    pub fn data_dir(&self) -> &Path {
+        &self.log.data_dir
+    }
+
+    /// Opens the schema registry.
+    ///
+    /// # Errors
+    /// If the embedded one is damaged or in use, or the URL of the other is none.
+    pub fn open_registry(&self) -> anyhow::Result<Registry> {
+        Ok(match &self.registry {
+            Some(rest) => Registry::rest(rest.clone())?,
+            None => Registry::embedded(&self.data_dir().join("registry"))?,
+        })
+    }
+}
+
+/// Where a process is asked and told over TCP.
+#[derive(Debug, Clone)]
+pub struct ControlConfig {
+    /// The address.
+    pub listen: SocketAddr,
+    /// What callers must know; without one only on loopback.
+    pub token: Option<String>,
+}
+
 /// What a run is told.
 #[derive(Debug, Clone)]
 pub struct RunSettings {
@@ -28,6 +106,8 @@ pub struct RunSettings {
     pub pipeline: PipelineConfig,
     /// Where health and metrics are served, if anywhere.
     pub listen: Option<SocketAddr>,
+    /// Where control is served beside the socket, if anywhere.
+    pub control: Option<ControlConfig>,
     /// What is logged.
     pub telemetry: Telemetry,
     /// Settings that were ignored.
@@ -70,8 +150,34 @@ impl RunSettings {
             Config::from_layers(layers).map_err(|error| config_problem(&error))?;
         let telemetry = Telemetry { level: config.log_level.clone(), is_json: config.is_log_json };
         let listen = config.listen;
-        Ok(Self { pipeline: pipeline(config)?, listen, telemetry, warnings })
+        let control = control(&config)?;
+        Ok(Self { pipeline: pipeline(config)?, listen, control, telemetry, warnings })
     }
+}
+
+fn control(config: &Config) -> Result<Option<ControlConfig>, Problem> {
+    let Some(listen) = config.control_listen else { return Ok(None) };
+    let token = match &config.control_token_file {
+        Some(path) => {
+            let read = std::fs::read_to_string(path).map_err(|error| {
+                Problem::usage(
+                    format!("cannot read the control token in {}", path.display()),
+                    error.to_string(),
+                    "Give control.token.file the path of a file that this user may read.",
+                )
+            })?;
+            Some(read.trim().to_owned()).filter(|token| !token.is_empty())
+        }
+        None => None,
+    };
+    if token.is_none() && !listen.ip().is_loopback() {
+        return Err(Problem::usage(
+            format!("control would be served to everybody who reaches {listen}"),
+            "control.listen is not on loopback, and there is no token",
+            "Set control.token.file to a file that holds one, or listen on 127.0.0.1.",
+        ));
+    }
+    Ok(Some(ControlConfig { listen, token }))
 }
 
 fn pipeline(config: Config) -> Result<PipelineConfig, Problem> {
@@ -95,13 +201,16 @@ fn pipeline(config: Config) -> Result<PipelineConfig, Problem> {
     }
     Ok(PipelineConfig {
         source,
-        data_dir: config.data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR)),
+        log: LogConfig {
+            data_dir: config.data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR)),
+            kafka: config.kafka.map(KafkaConfig::new),
+            local: LocalLogConfig::default(),
+        },
         prefix,
         format: format(config.format),
-        kafka: config.kafka.map(KafkaConfig::new),
         registry: config.registry.map(|url| RestConfig::new(url.reveal())),
-        local_log: LocalLogConfig::default(),
         capture: CaptureConfig::default(),
+        projections: config.projections,
     })
 }
 
@@ -216,7 +325,7 @@ mod tests {
         let settings = read(&[("--source", "source", source)]).unwrap();
         assert_eq!(settings.pipeline.prefix, "My-Shop");
         assert_eq!(settings.pipeline.source.slot, "penstock_my_shop");
-        assert_eq!(settings.pipeline.data_dir, Path::new(DATA_DIR));
+        assert_eq!(settings.pipeline.data_dir(), Path::new(DATA_DIR));
         assert_eq!(settings.pipeline.source.tables.to_string(), "*.*");
     }
 

@@ -1,33 +1,11 @@
-//! Health and metrics of a running pipeline.
-
-use std::sync::Arc;
+//! What Prometheus is told of a pipeline's parts.
 
 use cdc_control::v1::{State, StatusReply};
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
-use service_kit::admin::{Admin, AdminError, AdminState};
-use tokio_util::sync::CancellationToken;
-
-use crate::running::Running;
-
-/// Serves `/healthz`, `/readyz` and `/metrics` until `shutdown`.
-///
-/// # Errors
-/// If the listener fails.
-pub async fn serve(
-    admin: Admin,
-    running: &Arc<Running>,
-    shutdown: CancellationToken,
-) -> Result<(), AdminError> {
-    let registry = Registry::new();
-    let metrics = Metrics::register(&registry);
-    let (ready, refreshed) = (running.clone(), running.clone());
-    let state = AdminState::new(move || ready.obstacle().map_or(Ok(()), Err), registry)
-        .with_refresh(move || metrics.update(&refreshed.status()));
-    admin.serve(state, shutdown).await
-}
 
 /// What Prometheus is told; taken from the status at each request.
-struct Metrics {
+#[derive(Debug)]
+pub struct Metrics {
     /// By loop and number.
     totals: IntCounterVec,
     /// By loop.
@@ -41,7 +19,11 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn register(registry: &Registry) -> Self {
+    /// Registers all of them.
+    ///
+    /// # Panics
+    /// If they are registered twice.
+    pub fn register(registry: &Registry) -> Self {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             let vector = IntCounterVec::new(Opts::new(name, help), labels);
             let vector = vector.expect("invariant: names are constant and valid");
@@ -96,7 +78,8 @@ impl Metrics {
         }
     }
 
-    fn update(&self, status: &StatusReply) {
+    /// Takes over a status.
+    pub fn update(&self, status: &StatusReply) {
         if let Some(source) = &status.source {
             let slot = source.slot.as_str();
             let set = |vector: &IntGaugeVec, labels: &[&str], value: Option<i64>| {
