@@ -9,13 +9,14 @@ use super::Finding;
 use crate::workspace;
 
 /// A heavy dependency and the crates that may have it. Tests may have any.
-const HEAVY: [(&str, &[&str]); 6] = [
+const HEAVY: [(&str, &[&str]); 7] = [
     ("rdkafka", &["cdc-log-kafka"]),
     ("duckdb", &["cdc-sink-duckdb"]),
     ("fjall", &["cdc-log-local", "cdc-registry"]),
     ("tokio-postgres", &["cdc-source-postgres", "cdc-sink-postgres", "penstock"]),
     ("apache-avro", &["cdc-codec", "cdc-registry"]),
     ("tantivy", &["cdc-sink-search"]),
+    ("sqlx", &["storefront"]),
 ];
 
 /// Crates that no user gets, which may depend on anything.

@@ -1,0 +1,5 @@
+//! Builds again when a migration comes, goes or changes.
+
+fn main() {
+    println!("cargo::rerun-if-changed=../../migrations/storefront");
+}
