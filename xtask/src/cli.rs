@@ -43,6 +43,11 @@ enum Command {
     },
     /// Captures the golden bytes from real servers again, and the expected texts with them
     Fixtures,
+    /// The pages in a real browser; needs Chromium, Node.js and `npm ci` in each suite's folder
+    Ui {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// The fault matrix against real servers; takes long
     Chaos {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -60,6 +65,7 @@ impl Cli {
             Command::Sim { seeds, seed, args } => run::sim(seeds, seed, &args),
             Command::Bench { name, args } => bench::bench(name.as_deref(), &args),
             Command::Fixtures => run::fixtures(),
+            Command::Ui { args } => run::ui(&args),
             Command::Chaos { args } => run::chaos(&args),
         }
     }

@@ -41,6 +41,13 @@ pub(crate) fn fixtures() -> anyhow::Result<()> {
     run(command)
 }
 
+/// Runs the browser's suites: `--shots DIR` takes pictures, `--only WORD` chooses.
+pub(crate) fn ui(args: &[String]) -> anyhow::Result<()> {
+    let mut command = cargo(["test", "--package", "ops-dashboard", "--test", "browser", "--"]);
+    command.args(args);
+    run(command)
+}
+
 /// Runs the whole fault matrix against real servers, whose quick part is in the normal tests.
 pub(crate) fn chaos(args: &[String]) -> anyhow::Result<()> {
     let mut command = cargo(["run", "--release", "--package", "penstock-chaos", "--bin", "chaos"]);

@@ -1,0 +1,434 @@
+//! The first five seconds: is data flowing, how late is it, is anything lost, what do I press? Pure.
+
+use cdc_control::v1::{Halt, Projection, State};
+
+use crate::format::{self, Quantity};
+use crate::ladder::Ladder;
+use crate::moment::{CAPTURE, Moment, Seat};
+use crate::outlook::Outlook;
+
+/// How something stands: shown as colour, shape and word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tone {
+    Ok,
+    /// On its way there: starting, a snapshot.
+    Busy,
+    Unknown,
+    /// Held by an operator.
+    Paused,
+    Behind,
+    Halted,
+}
+
+impl Tone {
+    /// Returns how a loop's state is shown.
+    pub(crate) fn of(state: State) -> Self {
+        match state {
+            State::Running => Self::Ok,
+            State::Starting | State::Snapshot => Self::Busy,
+            State::Waiting => Self::Behind,
+            State::Paused => Self::Paused,
+            State::Halted => Self::Halted,
+            State::Stopped | State::Unspecified => Self::Unknown,
+        }
+    }
+}
+
+/// One of the three answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) tone: Tone,
+    pub(crate) words: String,
+    pub(crate) detail: String,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) tone: Tone,
+    pub(crate) what: String,
+    pub(crate) since_ms: Option<i64>,
+    /// What happened, in the process's own words.
+    pub(crate) reason: String,
+    /// What it means, and for whom.
+    pub(crate) meaning: String,
+    /// What to do.
+    pub(crate) remedy: String,
+    /// A page or a part to go on from.
+    pub(crate) press: Option<Press>,
+}
+
+/// The one thing to press.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Press {
+    /// Resumes what is named.
+    Resume(String),
+    /// Goes to a page: label and address.
+    Go(&'static str, String),
+}
+
+/// The first screen's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Headline {
+    pub(crate) flow: Claim,
+    pub(crate) late: Claim,
+    pub(crate) safe: Claim,
+    /// The worst first.
+    pub(crate) troubles: Vec<Trouble>,
+}
+
+/// A projection that is later than this is behind.
+const BEHIND_SECONDS: f64 = 10.0;
+
+/// A slot that is lost sooner than this needs somebody.
+const HEADROOM_SECONDS_MIN: f64 = 6.0 * 3_600.0;
+
+/// Without an event for this long, the source is quiet.
+const QUIET_MS: u64 = 5_000;
+
+impl Headline {
+    /// Reads it off a moment.
+    pub(crate) fn of(moment: &Moment) -> Self {
+        let mut troubles = troubles(moment);
+        troubles.sort_by_key(|trouble| std::cmp::Reverse(trouble.tone));
+        Self { flow: flow(moment), late: late(moment), safe: safe(moment), troubles }
+    }
+
+    /// Returns the words without their numbers, for a screen reader.
+    pub(crate) fn announcement(&self) -> String {
+        let late = if self.late.tone == Tone::Ok { "on time" } else { self.late.words.as_str() };
+        let trouble = self.troubles.first().map_or("", |trouble| trouble.what.as_str());
+        format!("{}, {late}, {}. {trouble}", self.flow.words, self.safe.words).trim().to_owned()
+    }
+}
+
+fn flow(moment: &Moment) -> Claim {
+    let claim = |tone, words: &str, detail: String| Claim { tone, words: words.to_owned(), detail };
+    if moment.seats.is_empty() {
+        return claim(Tone::Unknown, "Nothing is asked", "no control endpoint is set".to_owned());
+    }
+    if moment.is_silent() {
+        let detail = moment.newest_ms().map_or_else(
+            || "it has not answered since this page started".to_owned(),
+            |at| format!("last answer at {}", format::absolute(at)),
+        );
+        let word = if moment.is_complete { "No answer" } else { "Connecting" };
+        return claim(Tone::Unknown, word, detail);
+    }
+    let states = || {
+        let capture = moment.capture().map(|capture| (CAPTURE, capture.state()));
+        let projections = moment.status.projections.iter();
+        capture.into_iter().chain(projections.map(|p| (p.name.as_str(), p.state())))
+    };
+    let named = |state| {
+        let names: Vec<&str> =
+            states().filter(|(_, found)| *found == state).map(|(name, _)| name).collect();
+        (!names.is_empty()).then(|| list(&names))
+    };
+    if let Some(names) = named(State::Halted) {
+        return claim(Tone::Halted, "Halted", names);
+    }
+    if let Some(names) = named(State::Paused) {
+        return claim(Tone::Paused, "Paused", names);
+    }
+    if let Some(names) = named(State::Waiting) {
+        return claim(Tone::Behind, "Waiting", names);
+    }
+    let Some(capture) = moment.capture() else {
+        let detail = "no process that is asked runs capture".to_owned();
+        return claim(Tone::Unknown, "No capture", detail);
+    };
+    let rate = format::rate(capture.events_per_second, "events/s").text();
+    let age = capture.last_commit_age_ms;
+    let last = age.map(|ms| format!("last one {} ago", format::millis(format::real(ms)).text()));
+    match capture.state() {
+        State::Starting => claim(Tone::Busy, "Starting", phase(moment)),
+        State::Snapshot => claim(Tone::Busy, "Snapshot", format!("{rate}, {}", phase(moment))),
+        State::Stopped => claim(Tone::Unknown, "Stopped", CAPTURE.to_owned()),
+        _ if capture.events == 0 => {
+            claim(Tone::Ok, "Ready", "no change has been committed yet".to_owned())
+        }
+        _ if age.is_some_and(|ms| ms > QUIET_MS) && capture.events_per_second < 0.05 => {
+            claim(Tone::Ok, "Quiet", last.unwrap_or_default())
+        }
+        _ => claim(Tone::Ok, "Flowing", join(&[Some(rate), last])),
+    }
+}
+
+fn phase(moment: &Moment) -> String {
+    moment.status.source.as_ref().map(|source| source.phase.clone()).unwrap_or_default()
+}
+
+fn late(moment: &Moment) -> Claim {
+    let claim = |tone, words: String, detail| Claim { tone, words, detail };
+    let projections = moment.status.projections.iter().filter(|p| !moment.is_stale(&p.name));
+    let projections: Vec<&Projection> = projections.collect();
+    let lag = |p: &&Projection| p.lag_seconds.unwrap_or(-1.0);
+    let worst = projections.iter().copied().max_by(|a, b| lag(a).total_cmp(&lag(b)));
+    if let Some(worst) = worst.filter(|p| p.lag_seconds.is_some_and(|s| s > BEHIND_SECONDS)) {
+        let seconds = worst.lag_seconds.unwrap_or_default();
+        let words = format!("{} behind", format::seconds(seconds).text());
+        let to_go = worst.lag_records.map(|records| {
+            let noun = if records == 1 { "record" } else { "records" };
+            format!("{} {noun} to go", format::group(records))
+        });
+        let tone = if worst.state() == State::Halted { Tone::Halted } else { Tone::Behind };
+        return claim(tone, words, join(&[Some(worst.name.clone()), to_go, time_to_go(worst)]));
+    }
+    let p50 = |p: &&Projection| p.latency_p50_ms.unwrap_or(-1.0);
+    let slowest = projections.iter().copied().max_by(|a, b| p50(a).total_cmp(&p50(b)));
+    let capture = moment.capture().filter(|_| !moment.is_stale(CAPTURE));
+    let (p50, p99) = slowest
+        .filter(|p| p.latency_p50_ms.is_some())
+        .map(|p| (p.latency_p50_ms, p.latency_p99_ms))
+        .or_else(|| capture.map(|c| (c.latency_p50_ms, c.latency_p99_ms)))
+        .unwrap_or_default();
+    let Some(p50) = p50 else {
+        let detail = "no change was measured from commit until visible yet".to_owned();
+        return claim(Tone::Unknown, "Lag not known".to_owned(), detail);
+    };
+    let p99 = p99.map(|ms| format!("p99 {}", format::millis(ms).text()));
+    let rung = Ladder::of(moment).slowest.map(|step| format!("slowest: {step}"));
+    claim(Tone::Ok, format!("{} behind", format::millis(p50).text()), join(&[p99, rung]))
+}
+
+/// How long a projection needs for what it lacks, at its present rate.
+fn time_to_go(projection: &Projection) -> Option<String> {
+    let records = format::real(projection.lag_records?);
+    let rate = projection.events_per_second;
+    (rate > 0.0).then(|| format!("about {} at this rate", format::seconds(records / rate).text()))
+}
+
+fn safe(moment: &Moment) -> Claim {
+    let claim = |tone, words: &str, detail| Claim { tone, words: words.to_owned(), detail };
+    let letters = moment.dead_letters();
+    let source = moment.status.source.as_ref();
+    if moment.is_silent() || moment.status.projections.is_empty() && source.is_none() {
+        return claim(Tone::Unknown, "Not known", "nothing tells what is lost".to_owned());
+    }
+    let headroom = headroom(moment);
+    let halts = moment.capture().into_iter().filter_map(|capture| capture.halt.as_ref());
+    if let Some(halt) = halts.into_iter().find(|halt| halt.code.contains("SLOT")) {
+        return claim(Tone::Halted, "Changes may be lost", halt.code.clone());
+    }
+    if moment.outlook == Outlook::Lost {
+        return claim(Tone::Halted, "Slot at its limit", headroom);
+    }
+    if let Outlook::Left(seconds) = moment.outlook
+        && seconds < HEADROOM_SECONDS_MIN
+    {
+        let words = format!("Slot lost in {}", format::seconds(seconds).text());
+        return claim(Tone::Behind, &words, headroom);
+    }
+    if letters > 0 {
+        let words = format!("{} parked", format::plural(letters, "record"));
+        let keys: u64 = moment.status.projections.iter().map(|p| p.parked_keys).sum();
+        let detail = format!("of {}; none is thrown away", format::plural(keys, "key"));
+        return claim(Tone::Behind, &words, join(&[Some(detail), Some(headroom)]));
+    }
+    let uncaptured = source.map_or(0, |source| source.uncaptured_tables.len());
+    if uncaptured > 0 {
+        let count = u64::try_from(uncaptured).unwrap_or(u64::MAX);
+        let words = format!("{} not captured", format::plural(count, "table"));
+        return claim(Tone::Behind, &words, headroom);
+    }
+    claim(Tone::Ok, "Nothing lost", join(&[Some("0 dead letters".to_owned()), Some(headroom)]))
+}
+
+/// Tells how long the slot lasts.
+pub(crate) fn headroom(moment: &Moment) -> String {
+    let Some(source) = &moment.status.source else { return String::new() };
+    let safe = source.safe_wal_bytes.and_then(|bytes| u64::try_from(bytes).ok());
+    let left = safe.map(|bytes| format::bytes(bytes).text());
+    match (moment.outlook, left) {
+        (Outlook::Unlimited, _) if source.retained_wal_bytes.is_none() => String::new(),
+        (Outlook::Unlimited, _) => "WAL without a limit".to_owned(),
+        (Outlook::Lost, _) => "no WAL headroom left".to_owned(),
+        (Outlook::Left(seconds), _) => {
+            format!("WAL headroom {}", format::seconds(seconds).text())
+        }
+        (Outlook::Steady | Outlook::Unknown, Some(left)) => format!("WAL headroom {left}"),
+        (Outlook::Steady | Outlook::Unknown, None) => String::new(),
+    }
+}
+
+fn troubles(moment: &Moment) -> Vec<Trouble> {
+    let mut troubles: Vec<Trouble> =
+        moment.absent().filter_map(|seat| absence(seat, moment.is_silent())).collect();
+    if let Some(capture) = moment.capture() {
+        let meaning = match capture.state() {
+            State::Halted => format!(
+                "New changes wait in the source's log, nothing more is acknowledged; {}.",
+                or(&headroom(moment), "WAL headroom is not known")
+            ),
+            State::Paused => format!(
+                "The source keeps its log until capture goes on; {}.",
+                or(&headroom(moment), "WAL headroom is not known")
+            ),
+            _ => "New changes arrive later than usual.".to_owned(),
+        };
+        let told = (CAPTURE, capture.state(), capture.reason.as_str(), capture.halt.as_ref());
+        troubles.extend(of_loop(moment, told, meaning));
+    }
+    for projection in &moment.status.projections {
+        let name = projection.name.as_str();
+        let lag = projection.lag_records.map(|n| format::plural(n, "record"));
+        let lag = lag.map_or_else(String::new, |lag| format!(" and is {lag} behind"));
+        let meaning =
+            format!("{name} shows old rows{lag}; the log keeps what it lacks, nothing is lost.");
+        let told = (name, projection.state(), projection.reason.as_str(), projection.halt.as_ref());
+        troubles.extend(of_loop(moment, told, meaning));
+        troubles.extend(letters(projection));
+    }
+    troubles.extend(of_source(moment));
+    troubles
+}
+
+fn absence(seat: &Seat, is_silent: bool) -> Option<Trouble> {
+    let (reason, remedy) = seat.trouble.clone()?;
+    Some(Trouble {
+        tone: if is_silent { Tone::Halted } else { Tone::Behind },
+        what: format!("{} does not answer", seat.endpoint),
+        since_ms: seat.seen_ms,
+        reason,
+        meaning: "What it runs is shown as it was told last, or not at all.".to_owned(),
+        remedy,
+        press: Some(Press::Go("See the services", "/services".to_owned())),
+    })
+}
+
+fn of_loop(
+    moment: &Moment,
+    (part, state, reason, halt): (&str, State, &str, Option<&Halt>),
+    meaning: String,
+) -> Option<Trouble> {
+    let since_ms = moment.since_ms(part);
+    let name = if part == CAPTURE { "Capture" } else { part };
+    let href =
+        if part == CAPTURE { "/source".to_owned() } else { crate::page::projection_href(part) };
+    let go = |label| Some(Press::Go(label, href.clone()));
+    let (what, reason, remedy, press) = match (state, halt) {
+        (State::Halted, Some(halt)) => {
+            let subject = halt.code.contains("SCHEMA");
+            let press = if subject {
+                Some(Press::Go("See the schemas", "/schemas".to_owned()))
+            } else {
+                go("See it")
+            };
+            (
+                format!("{name} halted: {}", halt.code),
+                halt.message.clone(),
+                halt.remedy.clone(),
+                press,
+            )
+        }
+        (State::Halted, None) => {
+            (format!("{name} halted"), String::new(), String::new(), go("See it"))
+        }
+        (State::Paused, _) => {
+            let remedy = "Resume it when what it was paused for is done.".to_owned();
+            (
+                format!("{name} is paused"),
+                reason.to_owned(),
+                remedy,
+                Some(Press::Resume(part.to_owned())),
+            )
+        }
+        (State::Waiting, _) => {
+            (format!("{name} is waiting"), reason.to_owned(), String::new(), go("See it"))
+        }
+        _ => return None,
+    };
+    Some(Trouble { tone: Tone::of(state), what, since_ms, reason, meaning, remedy, press })
+}
+
+fn letters(projection: &Projection) -> Option<Trouble> {
+    if projection.dead_letters == 0 {
+        return None;
+    }
+    let name = &projection.name;
+    let keys = format::plural(projection.parked_keys, "key");
+    Some(Trouble {
+        tone: Tone::Behind,
+        what: format!("{} parked in {name}", format::plural(projection.dead_letters, "record")),
+        since_ms: None,
+        reason: String::new(),
+        meaning: format!("The rows of {keys} stay as they were in {name}; all others go on."),
+        remedy: "Mend the cause and replay them, or give them up.".to_owned(),
+        press: Some(Press::Go("Look at them", crate::page::letters_href(name))),
+    })
+}
+
+fn of_source(moment: &Moment) -> Vec<Trouble> {
+    let Some(source) = &moment.status.source else { return Vec::new() };
+    let go = |label| Some(Press::Go(label, "/source".to_owned()));
+    let mut troubles = Vec::new();
+    let slot = |tone, what: String, remedy: &str| Trouble {
+        tone,
+        what,
+        since_ms: None,
+        reason: String::new(),
+        meaning: "Once the server removes WAL that the slot needs, capture must begin anew with a \
+                  snapshot."
+            .to_owned(),
+        remedy: remedy.to_owned(),
+        press: go("See the slot"),
+    };
+    match moment.outlook {
+        Outlook::Lost => troubles.push(slot(
+            Tone::Halted,
+            format!("Slot {} has passed its limit of WAL", source.slot),
+            "Raise max_slot_wal_keep_size on the server now, and let capture go on.",
+        )),
+        Outlook::Left(seconds) if seconds < HEADROOM_SECONDS_MIN => troubles.push(slot(
+            Tone::Behind,
+            format!("Slot {} is lost in {}", source.slot, format::seconds(seconds).text()),
+            "Let capture go on, or raise max_slot_wal_keep_size on the server.",
+        )),
+        _ => {}
+    }
+    let uncaptured: Vec<&str> = source.uncaptured_tables.iter().map(String::as_str).collect();
+    if !uncaptured.is_empty() {
+        let count = u64::try_from(uncaptured.len()).unwrap_or(u64::MAX);
+        troubles.push(Trouble {
+            tone: Tone::Behind,
+            what: format!(
+                "{} match and came too late to be captured",
+                format::plural(count, "table")
+            ),
+            since_ms: None,
+            reason: list(&uncaptured),
+            meaning: "Their rows are in no topic and no projection.".to_owned(),
+            remedy: "Add them to the publication and start capture anew.".to_owned(),
+            press: go("See the source"),
+        });
+    }
+    troubles
+}
+
+/// Names up to three, and how many more.
+fn list(names: &[&str]) -> String {
+    let shown = names.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(3) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn join(parts: &[Option<String>]) -> String {
+    let parts: Vec<&str> =
+        parts.iter().flatten().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    parts.join(" · ")
+}
+
+fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
+}
+
+/// Returns what a projection lacks, as a share of the log.
+pub(crate) fn synced(projection: &Projection) -> Option<Quantity> {
+    format::percent(projection.records_applied, projection.records_total)
+}
+
+#[cfg(test)]
+mod tests;

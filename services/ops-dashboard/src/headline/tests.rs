@@ -1,0 +1,110 @@
+//! Each state of a pipeline, and what the first screen says of it.
+
+use cdc_control::v1::{Capture, Source, StatusReply};
+
+use super::*;
+
+fn flowing() -> StatusReply {
+    let mut capture = Capture {
+        events: 10,
+        events_per_second: 12_431.0,
+        last_commit_age_ms: Some(200),
+        received_p50_ms: Some(1.0),
+        latency_p50_ms: Some(3.0),
+        ..Capture::default()
+    };
+    capture.set_state(State::Running);
+    let mut projection = Projection {
+        name: "duckdb".to_owned(),
+        lag_seconds: Some(0.0),
+        lag_records: Some(0),
+        read_p50_ms: Some(4.0),
+        latency_p50_ms: Some(8.0),
+        latency_p99_ms: Some(41.0),
+        ..Projection::default()
+    };
+    projection.set_state(State::Running);
+    StatusReply {
+        capture: Some(capture),
+        projections: vec![projection],
+        source: Some(Source { safe_wal_bytes: Some(1 << 30), ..Source::default() }),
+        ..StatusReply::default()
+    }
+}
+
+fn moment(status: StatusReply) -> Moment {
+    let seat = Seat {
+        endpoint: "a:1".to_owned(),
+        status: Some(status),
+        seen_ms: Some(1),
+        is_fresh: true,
+        trouble: None,
+    };
+    Moment::new(vec![seat], 1, None)
+}
+
+fn words(status: StatusReply) -> [String; 3] {
+    let headline = Headline::of(&moment(status));
+    [headline.flow.words, headline.late.words, headline.safe.words]
+}
+
+#[test]
+fn all_is_well() {
+    let headline = Headline::of(&moment(flowing()));
+    assert_eq!(headline.flow.words, "Flowing");
+    assert_eq!(headline.flow.detail, "12,431\u{202f}events/s · last one 200\u{202f}ms ago");
+    assert_eq!(headline.late.words, "8\u{202f}ms behind");
+    assert_eq!(headline.late.detail, "p99 41\u{202f}ms · slowest: read → applied (duckdb)");
+    assert_eq!(headline.safe.words, "Nothing lost");
+    assert_eq!(headline.safe.detail, "0 dead letters · WAL headroom 1.0\u{202f}GiB");
+    assert_eq!(headline.troubles, []);
+}
+
+#[test]
+fn what_is_not_known_is_not_claimed() {
+    let words = words(StatusReply::default());
+    assert_eq!(words, ["No capture", "Lag not known", "Not known"]);
+    let headline = Headline::of(&Moment::new(vec![], 1, None));
+    assert_eq!(headline.flow.words, "Nothing is asked");
+}
+
+#[test]
+fn a_halt_names_its_code_remedy_and_what_it_means() {
+    let mut status = flowing();
+    let halt = Halt {
+        code: "SINK_DISK_FULL".to_owned(),
+        message: "no space".to_owned(),
+        remedy: "Make space.".to_owned(),
+    };
+    status.projections[0].halt = Some(halt);
+    status.projections[0].set_state(State::Halted);
+    status.projections[0].lag_seconds = Some(840.0);
+    status.projections[0].lag_records = Some(1_200);
+    let headline = Headline::of(&moment(status));
+    assert_eq!((headline.flow.tone, headline.flow.words.as_str()), (Tone::Halted, "Halted"));
+    assert_eq!(headline.late.words, "14\u{202f}min behind");
+    let trouble = &headline.troubles[0];
+    assert_eq!(trouble.what, "duckdb halted: SINK_DISK_FULL");
+    assert_eq!((trouble.reason.as_str(), trouble.remedy.as_str()), ("no space", "Make space."));
+    assert!(trouble.meaning.contains("1,200 records behind"), "{}", trouble.meaning);
+}
+
+#[test]
+fn parked_records_a_pause_and_a_full_slot_turn_the_words() {
+    let mut status = flowing();
+    status.projections[0].dead_letters = 12;
+    status.projections[0].parked_keys = 3;
+    assert_eq!(words(status)[2], "12 records parked");
+
+    let mut status = flowing();
+    if let Some(capture) = &mut status.capture {
+        capture.set_state(State::Paused);
+    }
+    let headline = Headline::of(&moment(status));
+    assert_eq!(headline.flow.words, "Paused");
+    assert_eq!(headline.troubles[0].press, Some(Press::Resume("capture".to_owned())));
+
+    let mut full = moment(flowing());
+    full.outlook = Outlook::Lost;
+    assert_eq!(Headline::of(&full).safe.tone, Tone::Halted);
+}
