@@ -4,6 +4,7 @@
 //!
 //! Start reading at [`settings`] for what is told, at [`Log`] for where records are.
 
+pub mod cli;
 mod identity;
 mod log;
 pub mod metrics;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cdc_control::{Control, v1};
 use cdc_pipeline::Clock;
@@ -13,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::settings::ControlConfig;
+
+/// How often a socket that another instance serves is tried again.
+const SOCKET_RETRY: Duration = Duration::from_secs(1);
 
 /// Who a process is.
 #[derive(Debug)]
@@ -136,9 +140,21 @@ impl Endpoints {
     ) {
         let socket = data_dir.join(cdc_control::SOCKET);
         let on_socket = async {
-            let served = cdc_control::serve(control.clone(), &socket, finished.clone()).await;
-            if let Err(error) = served {
-                tracing::error!(error = %error, "the control socket is not served");
+            loop {
+                let served = cdc_control::serve(control.clone(), &socket, finished.clone()).await;
+                match served {
+                    // The instance that this one waits for.
+                    Err(cdc_control::Error::AlreadyServed { .. }) => {}
+                    Err(error) => {
+                        tracing::error!(error = %error, "the control socket is not served");
+                        return;
+                    }
+                    Ok(()) => return,
+                }
+                let wait = tokio::time::sleep(SOCKET_RETRY);
+                if finished.run_until_cancelled(wait).await.is_none() {
+                    return;
+                }
             }
         };
         let on_address = async {

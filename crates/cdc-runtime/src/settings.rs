@@ -148,11 +148,97 @@ impl RunSettings {
     pub fn from_layers(layers: &Layers) -> Result<Self, Problem> {
         let (config, warnings) =
             Config::from_layers(layers).map_err(|error| config_problem(&error))?;
-        let telemetry = Telemetry { level: config.log_level.clone(), is_json: config.is_log_json };
+        let telemetry = telemetry(&config);
         let listen = config.listen;
         let control = control(&config)?;
         Ok(Self { pipeline: pipeline(config)?, listen, control, telemetry, warnings })
     }
+}
+
+/// What a projector beside Kafka is told.
+#[derive(Debug, Clone)]
+pub struct ProjectorSettings {
+    /// The event log.
+    pub log: LogConfig,
+    /// First part of the names of the topics that are followed.
+    pub prefix: String,
+    /// The Confluent-compatible registry that schemas are in.
+    pub registry: RestConfig,
+    /// What is kept equal to the source.
+    pub projections: Vec<Projection>,
+    /// Where health and metrics are served, if anywhere.
+    pub listen: Option<SocketAddr>,
+    /// Where control is served beside the socket, if anywhere.
+    pub control: Option<ControlConfig>,
+    /// What is logged.
+    pub telemetry: Telemetry,
+    /// Settings that were ignored.
+    pub warnings: Vec<Warning>,
+}
+
+impl ProjectorSettings {
+    /// Checks the layers.
+    ///
+    /// # Errors
+    /// The first setting that is wrong or missing.
+    pub fn from_layers(layers: &Layers) -> Result<Self, Problem> {
+        let (config, warnings) =
+            Config::from_layers(layers).map_err(|error| config_problem(&error))?;
+        let control = control(&config)?;
+        let prefix = config.prefix.clone().ok_or_else(|| missing("topic.prefix", "shop"))?;
+        Ok(Self {
+            prefix,
+            registry: shared_registry(&config)?,
+            projections: config.projections.clone(),
+            listen: config.listen,
+            control,
+            telemetry: telemetry(&config),
+            warnings,
+            log: shared_log(config)?,
+        })
+    }
+}
+
+impl RunSettings {
+    /// Insists that log and registry can be shared with other processes.
+    ///
+    /// # Errors
+    /// The setting that is missing.
+    pub fn require_shared(&self) -> Result<(), Problem> {
+        match (&self.pipeline.log.kafka, &self.pipeline.registry) {
+            (None, _) => Err(missing("kafka", "localhost:9092")),
+            (_, None) => Err(missing("registry", "http://localhost:8081")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn telemetry(config: &Config) -> Telemetry {
+    Telemetry { level: config.log_level.clone(), is_json: config.is_log_json }
+}
+
+fn shared_log(config: Config) -> Result<LogConfig, Problem> {
+    let kafka = config.kafka.ok_or_else(|| missing("kafka", "localhost:9092"))?;
+    Ok(LogConfig {
+        data_dir: config.data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR)),
+        kafka: Some(KafkaConfig::new(kafka)),
+        local: LocalLogConfig::default(),
+    })
+}
+
+fn shared_registry(config: &Config) -> Result<RestConfig, Problem> {
+    let url =
+        config.registry.as_ref().ok_or_else(|| missing("registry", "http://localhost:8081"))?;
+    Ok(RestConfig::new(url.reveal()))
+}
+
+fn missing(name: &str, example: &str) -> Problem {
+    let variable = name.to_uppercase().replace('.', "__");
+    Problem::usage(
+        format!("the setting \"{name}\" is missing"),
+        "a service that runs alone shares the event log and the schemas with others",
+        format!("Set it in the file of --config, or as {ENVIRONMENT_PREFIX}{variable}={example}."),
+    )
 }
 
 fn control(config: &Config) -> Result<Option<ControlConfig>, Problem> {

@@ -15,7 +15,10 @@
 //! A halt ends the service, except one on an incompatible schema: then it stays, halted and visible,
 //! and starts again once the schema is accepted.
 
+pub mod cli;
+mod server;
 mod service;
 mod status;
 
+pub use server::serve;
 pub use service::{Capture, CaptureConfig, TARGET};

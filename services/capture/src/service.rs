@@ -66,6 +66,11 @@ impl Capture {
         }
     }
 
+    /// Returns whose changes these are.
+    pub fn id(&self) -> &PipelineId {
+        &self.id
+    }
+
     /// Returns its settings.
     pub fn config(&self) -> &CaptureConfig {
         &self.config

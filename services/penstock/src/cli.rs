@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use cdc_control::Settlement;
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{self, doctor, query, run, schema, status, tail};
+use crate::command::{self, dlq, doctor, hold, query, run, schema, search, status, tail};
 use crate::report::{EXIT_USAGE, Problem};
 use crate::settings::DATA_DIR;
 
@@ -36,6 +37,15 @@ enum Command {
     /// Work with schemas
     #[command(subcommand)]
     Schema(SchemaCommand),
+    /// Look at dead letters, replay them or give them up
+    #[command(subcommand)]
+    Dlq(DlqCommand),
+    /// Hold capture or a projection
+    Pause(TargetArgs),
+    /// Let it go on
+    Resume(TargetArgs),
+    /// Search the full-text projection
+    Search(SearchArgs),
 }
 
 /// What says which database and how; settings beyond these go into a file or the environment.
@@ -140,6 +150,12 @@ pub struct PipelineArgs {
     /// The data directory of the running pipeline
     #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
     pub data_dir: PathBuf,
+    /// Ask the service whose control is at this address instead
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "data_dir")]
+    pub control: Option<String>,
+    /// A file with the token that it wants to hear
+    #[arg(long, value_name = "FILE", requires = "control")]
+    pub control_token_file: Option<PathBuf>,
 }
 
 /// Arguments of `penstock status`.
@@ -207,6 +223,89 @@ pub struct AcceptArgs {
     pub pipeline: PipelineArgs,
 }
 
+#[derive(Debug, Subcommand)]
+enum DlqCommand {
+    /// List parked records, oldest first
+    List(DlqListArgs),
+    /// Show one: original, decoded, headers, and why it is there
+    Show(DlqShowArgs),
+    /// Apply them again, with all others of their keys, in order
+    Replay(DlqSettleArgs),
+    /// Give them up: the projection stays as it is
+    Discard(DlqSettleArgs),
+}
+
+/// Arguments of `penstock dlq list`.
+#[derive(Debug, Args)]
+pub struct DlqListArgs {
+    /// A projection [default: all]
+    #[arg(default_value = "", hide_default_value = true)]
+    pub projection: String,
+    /// Which pipeline.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    /// Print JSON, one object for each
+    #[arg(long)]
+    pub json: bool,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: u32,
+}
+
+/// Arguments of `penstock dlq show`.
+#[derive(Debug, Args)]
+pub struct DlqShowArgs {
+    /// The projection
+    pub projection: String,
+    /// The record, as dlq list names it: TOPIC/PARTITION/OFFSET
+    pub record: String,
+    /// Which pipeline.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+}
+
+/// Arguments of `penstock dlq replay` and `penstock dlq discard`.
+#[derive(Debug, Args)]
+pub struct DlqSettleArgs {
+    /// The projection
+    pub projection: String,
+    /// Records, as dlq list names them: TOPIC/PARTITION/OFFSET
+    #[arg(required_unless_present = "all")]
+    pub records: Vec<String>,
+    /// Every parked record of the projection
+    #[arg(long, conflicts_with = "records")]
+    pub all: bool,
+    /// Which pipeline.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+}
+
+/// Arguments of `penstock pause` and `penstock resume`.
+#[derive(Debug, Args)]
+pub struct TargetArgs {
+    /// capture, or a projection's name
+    pub target: String,
+    /// Which pipeline.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+}
+
+/// Arguments of `penstock search`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// Words; "a phrase" in quotes; table:public.orders narrows it
+    pub query: String,
+    /// Which pipeline.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    /// Print JSON, one object for each hit
+    #[arg(long)]
+    pub json: bool,
+    /// At most this many hits
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: u32,
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| (0.1..=100_000.0).contains(rate));
     rate.ok_or_else(|| "give 0.1 to 100000".to_owned())
@@ -233,5 +332,16 @@ fn execute(command: Command) -> Result<ExitCode, Problem> {
         Command::Query(args) => command::block_on(query::run(args)),
         Command::Tail(args) => command::block_on(tail::run(args)),
         Command::Schema(SchemaCommand::Accept(args)) => command::block_on(schema::accept(args)),
+        Command::Dlq(DlqCommand::List(args)) => command::block_on(dlq::list(args)),
+        Command::Dlq(DlqCommand::Show(args)) => command::block_on(dlq::show(args)),
+        Command::Dlq(DlqCommand::Replay(args)) => {
+            command::block_on(dlq::settle(args, Settlement::Replay))
+        }
+        Command::Dlq(DlqCommand::Discard(args)) => {
+            command::block_on(dlq::settle(args, Settlement::Discard))
+        }
+        Command::Pause(args) => command::block_on(hold::pause(args)),
+        Command::Resume(args) => command::block_on(hold::resume(args)),
+        Command::Search(args) => command::block_on(search::run(args)),
     }
 }

@@ -1,9 +1,12 @@
 //! What each subcommand does.
 
+pub mod dlq;
 pub mod doctor;
+pub mod hold;
 pub mod query;
 pub mod run;
 pub mod schema;
+pub mod search;
 pub mod status;
 pub mod tail;
 
@@ -11,6 +14,9 @@ use std::future::Future;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+use cdc_control::Client;
+
+use crate::cli::PipelineArgs;
 use crate::report::Problem;
 
 /// Runs a command on a runtime of its own.
@@ -27,6 +33,33 @@ pub fn block_on(
     // A blocking call in flight must not hold up the end.
     runtime.shutdown_background();
     outcome
+}
+
+/// Connects to the running pipeline, or to one of its services.
+///
+/// # Errors
+/// If none runs there, or the token cannot be read.
+pub(crate) async fn connect(args: &PipelineArgs) -> Result<Client, Problem> {
+    let Some(address) = &args.control else { return Ok(Client::connect(&args.data_dir).await?) };
+    let token = match &args.control_token_file {
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+            Problem::usage(
+                format!("cannot read the control token in {}", path.display()),
+                error.to_string(),
+                "Give --control-token-file the path of a file that this user may read.",
+            )
+        })?),
+        None => None,
+    };
+    Ok(Client::of_address(address, token.as_deref().map(str::trim))?)
+}
+
+/// Turns a refusal into a problem that shows its words.
+pub(crate) fn refused(what: &str, error: cdc_control::Error) -> Problem {
+    match error {
+        cdc_control::Error::Refused(status) => Problem::failed(what).because(status.message()),
+        error => error.into(),
+    }
 }
 
 /// Writes to stdout at once. A reader that went away, such as `head`, ends the process quietly.

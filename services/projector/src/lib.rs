@@ -12,12 +12,15 @@
 //! the log: one that waits, or is paused, holds up no other. One that halts ends the service, and the
 //! others drain.
 
+pub mod cli;
 mod letters;
 mod projection;
 mod sample;
+mod server;
 mod service;
 mod status;
 mod tail;
 
 pub use projection::{AUDIT, DUCKDB, SEARCH};
+pub use server::serve;
 pub use service::{Projector, ProjectorConfig};

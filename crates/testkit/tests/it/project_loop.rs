@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use cdc_model::{ChangeEvent, TableSchema, Timestamp, Value};
 use cdc_pipeline::port::{AppendBatch, Encode, LogWriter};
-use cdc_pipeline::project::{Project, ProjectConfig};
+use cdc_pipeline::project::{DeskQueue, Project, ProjectConfig, Selection, desk};
 use cdc_pipeline::retry::Halted;
 use cdc_pipeline::stats::LoopStats;
-use cdc_pipeline::{Clock, ErrorClass};
+use cdc_pipeline::{Clock, ErrorClass, Hold};
 use testkit::fault::{Fault, Faults, Faulty};
 use testkit::fixture;
 use testkit::memory::{MemoryCodec, MemoryLog, MemoryStore};
@@ -49,6 +49,10 @@ impl Bench {
     }
 
     async fn project(&self) -> Result<(), Halted> {
+        self.project_with(Hold::default(), DeskQueue::default()).await
+    }
+
+    async fn project_with(&self, hold: Hold, desk: DeskQueue) -> Result<(), Halted> {
         let project = Project {
             reader: self.log.reader(),
             decoder: self.codec.decoder(),
@@ -57,8 +61,8 @@ impl Bench {
             config: ProjectConfig::new("test", |_| true),
             clock: Clock::new(|| Timestamp(0)),
             stats: Arc::new(LoopStats::default()),
-            hold: cdc_pipeline::Hold::default(),
-            desk: cdc_pipeline::project::DeskQueue::default(),
+            hold,
+            desk,
         };
         project.run(CancellationToken::new()).await
     }
@@ -140,4 +144,79 @@ async fn a_halt_on_a_parted_key_change_applies_nothing_that_is_not_covered() {
     let rows = bench.store.rows().values().map(Vec::len).sum::<usize>();
     let covered = bench.store.offsets().values().map(|next| next.0).sum::<i64>();
     assert_eq!(i64::try_from(rows).unwrap(), covered);
+}
+
+#[tokio::test]
+async fn parked_records_are_replayed_in_order_and_their_key_flows_again() {
+    // GIVEN a key with a poisoned record, one that follows it, and another poisoned key
+    let bench = Bench::new(1, []);
+    bench.store.refuse(Some(Value::text("bad")));
+    let t = fixture::table("t");
+    let insert = |lsn, id, v: &str| fixture::insert(&t, fixture::origin(lsn, 0), id, v);
+    let update =
+        |lsn, id, v: &str| fixture::update(&t, fixture::origin(lsn, 0), fixture::row(id, v));
+    let (window, queue) = desk();
+    let play = async {
+        let events = [insert(16, 1, "bad"), update(32, 1, "follows"), insert(48, 2, "bad")];
+        bench.append(&[&t], &events).await;
+        bench.until(|store| store.parked().len() == 3).await;
+        let (parked, count) = window.list(2).await.unwrap();
+        assert_eq!((parked.len(), count), (2, 3));
+        // WHEN they are replayed while they still cannot be applied
+        let settled = window.replay(Selection::All).await.unwrap();
+        // THEN each key stays whole
+        let refused: Vec<i64> = settled.refused.iter().map(|r| r.record.offset.0).collect();
+        assert_eq!((settled.settled, refused), (0, vec![0, 2]));
+        // WHEN one is chosen after its cause is gone, and later changes come meanwhile
+        bench.store.refuse(None);
+        let place = |at: usize| (parked[at].record.source.clone(), parked[at].record.offset);
+        let chosen = Selection::Records([place(1)].into());
+        let settled = window.replay(chosen.clone()).await.unwrap();
+        assert_eq!((settled.settled, settled.refused.len()), (2, 0));
+        // THEN all of its key is applied in order, once, and the key flows
+        assert_eq!(window.replay(chosen).await.unwrap().settled, 0);
+        bench.append(&[&t], &[update(64, 1, "newest"), update(80, 2, "waits")]).await;
+        bench.until(|store| store.offsets().values().any(|next| next.0 == 5)).await;
+        assert_eq!(window.list(9).await.unwrap().1, 2, "the other key still waits");
+        let settled = window.discard(Selection::All).await.unwrap();
+        assert_eq!(settled.settled, 2);
+        bench.append(&[&t], &[insert(96, 2, "new")]).await;
+        bench.until(|store| store.offsets().values().any(|next| next.0 == 6)).await;
+    };
+    tokio::select! {
+        () = play => {}
+        halted = bench.project_with(Hold::default(), queue) => panic!("{halted:?}"),
+    }
+    let rows: Vec<String> =
+        bench.store.rows().values().flatten().map(|row| format!("{:?}", row["v"])).collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert!(rows[0].contains("newest") && rows[1].contains("new"), "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_paused_projection_applies_what_it_read_and_waits_with_its_desk_open() {
+    let bench = Bench::new(1, []);
+    let t = fixture::table("t");
+    let (hold, (window, queue)) = (Hold::default(), desk());
+    let play = async {
+        let row = |lsn| fixture::insert(&t, fixture::origin(lsn, 0), 1, "v");
+        bench.append(&[&t], &[row(16)]).await;
+        bench.until(|store| store.applied() == 1).await;
+        hold.pause();
+        // The desk answers from within the pause, or before it begins: either way the loop lives.
+        for _ in 0..3 {
+            assert_eq!(window.list(1).await.unwrap().1, 0);
+        }
+        bench.append(&[&t], &[row(32)]).await;
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(bench.store.applied(), 1, "nothing is applied while it is held");
+        hold.resume();
+        bench.until(|store| store.applied() == 2).await;
+    };
+    tokio::select! {
+        () = play => {}
+        halted = bench.project_with(hold.clone(), queue) => panic!("{halted:?}"),
+    }
 }

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use cdc_control::Client;
 use cdc_control::v1::{QueryReply, Row};
 
 use crate::cli::QueryArgs;
-use crate::command::{put, put_json};
+use crate::command::{connect, put, put_json};
 use crate::report::Problem;
 use crate::view::table::{self, Column};
 use crate::view::{Paint, count};
@@ -16,7 +15,7 @@ use crate::view::{Paint, count};
 /// # Errors
 /// If no pipeline runs there, or the SQL is refused.
 pub async fn run(args: QueryArgs) -> Result<ExitCode, Problem> {
-    let mut client = Client::connect(&args.pipeline.data_dir).await?;
+    let mut client = connect(&args.pipeline).await?;
     let reply = match client.query(&args.sql, args.limit.max(1)).await {
         Ok(reply) => reply,
         Err(cdc_control::Error::Refused(status)) => return Err(refused(status.message())),

@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use cdc_control::Client;
-
 use crate::cli::AcceptArgs;
-use crate::command::put;
+use crate::command::{connect, put};
 use crate::report::Problem;
 use crate::view::Paint;
 
@@ -14,7 +12,7 @@ use crate::view::Paint;
 /// # Errors
 /// If no pipeline runs there, or no schema was refused.
 pub async fn accept(args: AcceptArgs) -> Result<ExitCode, Problem> {
-    let mut client = Client::connect(&args.pipeline.data_dir).await?;
+    let mut client = connect(&args.pipeline).await?;
     let reply = match client.accept_schema(&args.subject).await {
         Ok(reply) => reply,
         Err(cdc_control::Error::Refused(status)) => {

@@ -3,12 +3,11 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use cdc_control::Client;
 use cdc_control::v1::{Capture, Projection, State, StatusReply};
 use futures_util::StreamExt;
 
 use crate::cli::StatusArgs;
-use crate::command::{put, put_json};
+use crate::command::{connect, put, put_json};
 use crate::report::{EXIT_FAILED, Problem};
 use crate::view::{Paint, status};
 
@@ -22,7 +21,7 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 /// # Errors
 /// If no pipeline runs there, or it goes away.
 pub async fn run(args: StatusArgs) -> Result<ExitCode, Problem> {
-    let mut client = Client::connect(&args.pipeline.data_dir).await?;
+    let mut client = connect(&args.pipeline).await?;
     if !args.watch {
         let reply = client.status().await?;
         show(&reply, &args)?;

@@ -3,12 +3,11 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use cdc_control::Client;
 use cdc_control::v1::TailEvent;
 use futures_util::StreamExt;
 
 use crate::cli::TailArgs;
-use crate::command::{put, put_json};
+use crate::command::{connect, put, put_json};
 use crate::report::Problem;
 use crate::view::{Paint, WIDTH, fold};
 
@@ -17,7 +16,7 @@ use crate::view::{Paint, WIDTH, fold};
 /// # Errors
 /// If no pipeline runs there, or the topic does not exist.
 pub async fn run(args: TailArgs) -> Result<ExitCode, Problem> {
-    let mut client = Client::connect(&args.pipeline.data_dir).await?;
+    let mut client = connect(&args.pipeline).await?;
     let events = client.tail(args.topic.as_deref(), args.from_beginning).await?;
     let mut events = std::pin::pin!(events);
     let paint = Paint::stdout();

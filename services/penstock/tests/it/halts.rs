@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cdc_control::v1;
+use cdc_control::{Settlement, v1};
 use cdc_model::TableName;
 use cdc_pipeline::port::Subject;
 use cdc_pipeline::stats::State;
@@ -360,6 +360,45 @@ async fn a_value_the_warehouse_cannot_hold_parks_its_key_until_a_truncate() {
     .await;
     world.settle(&started.pipeline, "public.t", &COLUMNS).await;
     started.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parked_records_are_shown_refused_again_and_given_up() {
+    let sql = "CREATE TABLE t (id int PRIMARY KEY, v text, n numeric(10,2))";
+    let world = World::new(Version::V18, sql).await;
+    let started = world.start().await;
+    started.streaming().await;
+    world.postgres.sql("INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2)").await;
+    shows(&started, &["1=a", "2=b"]).await;
+    world.postgres.sql("UPDATE t SET n = 'NaN', v = 'poison' WHERE id = 1").await;
+    world.postgres.sql("UPDATE t SET n = 5, v = 'follows' WHERE id = 1").await;
+    until("both are parked", PATIENCE, async || {
+        letters(&started).await.is_some_and(|found| found.len() == 2)
+    })
+    .await;
+    // WHEN they are looked at
+    let found = letters(&started).await.unwrap();
+    assert_eq!((found[0].is_follower, found[1].is_follower), (false, true));
+    assert!(found[0].reason.contains("NaN"), "{}", found[0].reason);
+    assert_eq!(found[0].key, r#"{"id":1}"#);
+    assert!(found[0].value_json.as_ref().unwrap().contains("poison"));
+    assert!(found[0].schema_id.is_some() && found[0].raw_value.is_some());
+    // THEN a replay says that the cause is still there, and giving up lets the key flow
+    let projector = started.pipeline.projector().clone();
+    let all = v1::SettleRequest { projection: "duckdb".into(), letters: Vec::new() };
+    let reply = projector.settle(all.clone(), Settlement::Replay).await.unwrap();
+    assert_eq!((reply.settled, reply.refused.len()), (0, 1));
+    let reply = projector.settle(all, Settlement::Discard).await.unwrap();
+    assert_eq!((reply.settled, reply.refused.len()), (2, 0));
+    world.postgres.sql("UPDATE t SET v = 'flows' WHERE id = 1").await;
+    shows(&started, &["1=flows", "2=b"]).await;
+    world.settle(&started.pipeline, "public.t", &COLUMNS).await;
+    started.stop().await;
+}
+
+async fn letters(started: &Started) -> Option<Vec<v1::DeadLetter>> {
+    let request = v1::ListDeadLettersRequest { projection: "duckdb".into(), limit: 10 };
+    Some(started.pipeline.projector().dead_letters(request).await.ok()?.letters)
 }
 
 #[tokio::test(flavor = "multi_thread")]
