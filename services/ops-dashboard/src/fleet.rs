@@ -141,8 +141,12 @@ impl Fleet {
         let mut history = lock(&self.history);
         history.push(moment.at_ms, &sample(&moment));
         let retained = history.points(Range::FiveMinutes, RETAINED);
-        let safe = moment.status.source.as_ref().and_then(|source| source.safe_wal_bytes);
-        moment.outlook = outlook::outlook(&retained, safe);
+        // Before the server was asked, a limit that is absent says nothing.
+        if let Some(source) = &moment.status.source
+            && source.retained_wal_bytes.is_some()
+        {
+            moment.outlook = outlook::outlook(&retained, source.safe_wal_bytes);
+        }
         moment.sparks = sparks(&history, &moment);
         drop(history);
         self.moments.send_replace(Arc::new(moment));

@@ -118,7 +118,8 @@ fn flow(moment: &Moment) -> Claim {
     let states = || {
         let capture = moment.capture().map(|capture| (CAPTURE, capture.state()));
         let projections = moment.status.projections.iter();
-        capture.into_iter().chain(projections.map(|p| (p.name.as_str(), p.state())))
+        let all = capture.into_iter().chain(projections.map(|p| (p.name.as_str(), p.state())));
+        all.filter(|(part, _)| !moment.is_stale(part))
     };
     let named = |state| {
         let names: Vec<&str> =
@@ -255,7 +256,8 @@ pub(crate) fn headroom(moment: &Moment) -> String {
 fn troubles(moment: &Moment) -> Vec<Trouble> {
     let mut troubles: Vec<Trouble> =
         moment.absent().filter_map(|seat| absence(seat, moment.is_silent())).collect();
-    if let Some(capture) = moment.capture() {
+    // What a process said before it fell silent is no news: that it is silent is.
+    if let Some(capture) = moment.capture().filter(|_| !moment.is_stale(CAPTURE)) {
         let meaning = match capture.state() {
             State::Halted => format!(
                 "New changes wait in the source's log, nothing more is acknowledged; {}.",
@@ -270,7 +272,8 @@ fn troubles(moment: &Moment) -> Vec<Trouble> {
         let told = (CAPTURE, capture.state(), capture.reason.as_str(), capture.halt.as_ref());
         troubles.extend(of_loop(moment, told, meaning));
     }
-    for projection in &moment.status.projections {
+    let fresh = moment.status.projections.iter().filter(|p| !moment.is_stale(&p.name));
+    for projection in fresh {
         let name = projection.name.as_str();
         let lag = projection.lag_records.map(|n| format::plural(n, "record"));
         let lag = lag.map_or_else(String::new, |lag| format!(" and is {lag} behind"));
@@ -280,7 +283,9 @@ fn troubles(moment: &Moment) -> Vec<Trouble> {
         troubles.extend(of_loop(moment, told, meaning));
         troubles.extend(letters(projection));
     }
-    troubles.extend(of_source(moment));
+    if !moment.is_stale(CAPTURE) {
+        troubles.extend(of_source(moment));
+    }
     troubles
 }
 

@@ -90,6 +90,25 @@ fn a_halt_names_its_code_remedy_and_what_it_means() {
 }
 
 #[test]
+fn what_was_said_before_the_silence_is_no_news() {
+    let mut status = flowing();
+    if let Some(capture) = &mut status.capture {
+        capture.set_state(State::Paused);
+    }
+    let silent = Seat {
+        endpoint: "a:1".to_owned(),
+        status: Some(status),
+        seen_ms: Some(1),
+        is_fresh: false,
+        trouble: Some(("gone".to_owned(), "Start it.".to_owned())),
+    };
+    let headline = Headline::of(&Moment::new(vec![silent], 9, None));
+    assert_eq!(headline.flow.words, "No answer");
+    let told: Vec<_> = headline.troubles.iter().map(|t| t.what.as_str()).collect();
+    assert_eq!(told, ["a:1 does not answer"]);
+}
+
+#[test]
 fn parked_records_a_pause_and_a_full_slot_turn_the_words() {
     let mut status = flowing();
     status.projections[0].dead_letters = 12;

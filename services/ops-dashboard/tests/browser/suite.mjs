@@ -235,6 +235,7 @@ if (portrait) {
       await page.goto(sites.flowing);
       await page.waitForSelector("#chart-late canvas");
       await page.waitForTimeout(3000);
+      await page.waitForFunction(() => !document.querySelector("#events").textContent.includes("<img"));
       await page.screenshot({ path: `${portrait}/dashboard-${scheme}.png`, fullPage: true });
       await page.context().close();
     }
