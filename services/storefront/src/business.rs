@@ -107,7 +107,7 @@ async fn ask(controls: &Controls) -> Result<View, Silence> {
     let first = now_us.div_euclid(MINUTE_US) - MINUTES + 1;
     let minutes = controls.query(&minutes_sql(first)).await?;
     let top = controls.query(&top_sql(first)).await?;
-    let lag = controls.status().await.map(|status| lag(&status)).unwrap_or_default();
+    let lag = controls.status().await.map(|heard| lag(&heard.told)).unwrap_or_default();
     Ok(View::Figures(Box::new(Figures {
         minutes: fill(&minutes, first),
         top: read_top(&top),

@@ -1,14 +1,13 @@
 //! Charts, drawn here: bars and lines over the last hour, labelled where they are and not beside.
+//!
+//! The drawing is stretched to the page; its labels are text of the page, as large as any other.
 
 use maud::{Markup, html};
 
 use crate::format::real;
 
 const WIDTH: f64 = 600.0;
-const HEIGHT: f64 = 160.0;
-
-/// Where the plot begins below the label of the largest value.
-const TOP: f64 = 20.0;
+const HEIGHT: f64 = 100.0;
 
 /// How values are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,21 +34,16 @@ impl Chart<'_> {
         let label = format!("{}, minute by minute for an hour; at most {most}", self.title);
         html! {
             figure.chart {
-                figcaption { (self.title) }
-                svg viewBox=(format!("0 0 {WIDTH} {}", HEIGHT + 20.0)) role="img" aria-label=(label) {
-                    line.grid x1="0" x2=(WIDTH) y1=(TOP) y2=(TOP) {}
-                    line.axis x1="0" x2=(WIDTH) y1=(HEIGHT) y2=(HEIGHT) {}
-                    text.most x="0" y=(TOP - 6.0) { (most) }
+                figcaption { (self.title) " " span.most { "at most " (most) } }
+                svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(label) {
                     @if top > 0 {
                         @match self.kind {
                             Kind::Bars => (self.bars(top, slot)),
                             Kind::Line => (self.line(top, slot)),
                         }
                     }
-                    text x="0" y=(HEIGHT + 16.0) { "1 h ago" }
-                    text.middle x=(WIDTH / 2.0) y=(HEIGHT + 16.0) { "30 min" }
-                    text.end x=(WIDTH) y=(HEIGHT + 16.0) { "now" }
                 }
+                p.axis aria-hidden="true" { span { "1 h ago" } span { "30 min" } span { "now" } }
             }
         }
     }
@@ -83,6 +77,7 @@ impl Chart<'_> {
     }
 }
 
+/// A little is left above, so that a thick line is not cut.
 fn height(value: i64, top: i64) -> f64 {
-    HEIGHT - (real(value) / real(top.max(1))) * (HEIGHT - TOP)
+    HEIGHT - (real(value) / real(top.max(1))) * (HEIGHT - 2.0)
 }

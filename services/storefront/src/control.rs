@@ -30,7 +30,15 @@ pub(crate) struct Controls {
     recent: Mutex<Option<(Instant, Told)>>,
 }
 
-type Told = Result<v1::StatusReply, Silence>;
+type Told = Result<Heard<v1::StatusReply>, Silence>;
+
+/// What those say who answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Heard<T> {
+    pub(crate) told: T,
+    /// Who does not, and why.
+    pub(crate) absent: Vec<String>,
+}
 
 #[derive(Debug)]
 struct Seat {
@@ -103,9 +111,10 @@ impl Controls {
     }
 
     /// Returns the status of all that answer, put together.
-    pub(crate) async fn status(&self) -> Result<v1::StatusReply, Silence> {
+    pub(crate) async fn status(&self) -> Told {
         let ask = |mut client: Client| async move { client.status().await };
-        Ok(cdc_control::merge(self.all(ask).await?))
+        let Heard { told, absent } = self.all(ask).await?;
+        Ok(Heard { told: cdc_control::merge(told), absent })
     }
 
     /// Returns the rungs that what was committed up to `position` has reached.
@@ -114,7 +123,7 @@ impl Controls {
             let position = position.to_owned();
             async move { client.trace(&position).await }
         };
-        Ok(self.all(ask).await?.into_iter().flat_map(|reply| reply.rungs).collect())
+        Ok(self.all(ask).await?.told.into_iter().flat_map(|reply| reply.rungs).collect())
     }
 
     /// Asks the warehouse.
@@ -145,21 +154,27 @@ impl Controls {
     }
 
     /// Asks all at once; those that do not run it are left out.
-    async fn all<T, F>(&self, ask: impl Fn(Client) -> F) -> Result<Vec<T>, Silence>
+    async fn all<T, F>(&self, ask: impl Fn(Client) -> F) -> Result<Heard<Vec<T>>, Silence>
     where
         F: Future<Output = cdc_control::Result<T>>,
     {
         let asked = self.seats.iter().map(|seat| seat.ask(&ask));
-        let mut answers = Vec::new();
-        let mut silence = Silence::Nobody;
+        let (mut told, mut absent) = (Vec::new(), Vec::new());
+        let (mut silence, mut has_answer) = (Silence::Nobody, false);
         for answer in futures_util::future::join_all(asked).await {
             match answer {
-                Ok(answer) => answers.push(answer),
-                Err(why) => silence = why,
+                Ok(answer) => told.push(answer),
+                Err(Silence::Absent) => has_answer = true,
+                Err(why) => {
+                    if let Silence::Away(said) = &why {
+                        absent.push(said.clone());
+                    }
+                    silence = why;
+                }
             }
         }
-        let is_told = !answers.is_empty() || silence == Silence::Absent;
-        if is_told { Ok(answers) } else { Err(silence) }
+        has_answer |= !told.is_empty();
+        if has_answer { Ok(Heard { told, absent }) } else { Err(silence) }
     }
 
     /// Asks one after the other until one runs it.

@@ -42,6 +42,9 @@ pub enum Error {
         #[source]
         source: cdc_control::Error,
     },
+    /// Placing an order ended before it had an outcome.
+    #[error("the order was interrupted")]
+    Interrupted,
     /// Serving failed.
     #[error("serving the shop failed")]
     Serve(#[source] io::Error),
@@ -51,7 +54,7 @@ impl Classify for Error {
     #[deny(clippy::wildcard_enum_match_arm)]
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Database { .. } => ErrorClass::Transient,
+            Self::Database { .. } | Self::Interrupted => ErrorClass::Transient,
             Self::Url | Self::Foreign { .. } | Self::Migrate(_) | Self::Control { .. } => {
                 ErrorClass::Fatal
             }
@@ -64,7 +67,8 @@ impl Classify for Error {
         match self {
             Self::Foreign { .. } => Some("SHOP_FOREIGN_TABLES"),
             Self::Migrate(_) => Some("SHOP_MIGRATION"),
-            Self::Url | Self::Database { .. } | Self::Control { .. } | Self::Serve(_) => None,
+            Self::Url | Self::Database { .. } | Self::Control { .. } => None,
+            Self::Interrupted | Self::Serve(_) => None,
         }
     }
 
@@ -82,7 +86,7 @@ impl Classify for Error {
                  database."
             }
             Self::Control { .. } => "Give --control HOST:PORT or a pipeline's data directory.",
-            Self::Serve(_) => return None,
+            Self::Interrupted | Self::Serve(_) => return None,
         };
         Some(text.to_owned())
     }

@@ -224,7 +224,8 @@ impl Meter {
     }
 }
 
-/// Who buys, and what there is to buy: ids, read when they are first needed.
+/// Who buys, and what there is to buy: ids, read when they are first needed. What is scarce is for
+/// people.
 #[derive(Debug, Default)]
 struct Stall {
     customers: Vec<i64>,
@@ -234,7 +235,7 @@ struct Stall {
 impl Stall {
     async fn open(pool: &PgPool) -> Result<Self, sqlx::Error> {
         let customers = "SELECT id FROM customers ORDER BY id LIMIT 200";
-        let products = "SELECT id FROM products WHERE is_listed ORDER BY id LIMIT 200";
+        let products = "SELECT id FROM products WHERE is_listed ORDER BY stock DESC, id LIMIT 18";
         Ok(Self {
             customers: sqlx::query_scalar(customers).fetch_all(pool).await?,
             products: sqlx::query_scalar(products).fetch_all(pool).await?,

@@ -37,13 +37,14 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) stop: CancellationToken,
+    /// Work that goes on when whoever asked for it is gone.
+    pub(crate) tasks: TaskTracker,
 }
 
 /// A shop that is open. Its load runs from the start; dropped, everything of it ends.
 #[derive(Debug)]
 pub struct Storefront {
     state: Shared,
-    tasks: TaskTracker,
     _stop: DropGuard,
 }
 
@@ -69,11 +70,11 @@ impl Storefront {
             metrics: Metrics::new(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             stop: stop.clone(),
+            tasks: TaskTracker::new(),
         });
-        let tasks = TaskTracker::new();
         let (shared, pool, until) = (Arc::clone(&state), state.store.load.clone(), stop.clone());
-        tasks.spawn(async move { load::run(pool, wanted, &shared.load, until).await });
-        Ok(Self { state, tasks, _stop: stop.drop_guard() })
+        state.tasks.spawn(async move { load::run(pool, wanted, &shared.load, until).await });
+        Ok(Self { state, _stop: stop.drop_guard() })
     }
 
     /// Returns its pages, for a server of one's own. [`Storefront::serve`] serves the same.
@@ -100,8 +101,8 @@ impl Storefront {
         };
         let served = axum::serve(listener, self.router()).with_graceful_shutdown(asked).await;
         self.state.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.state.tasks.close();
+        self.state.tasks.wait().await;
         self.state.store.close().await;
         served.map_err(Error::Serve)
     }

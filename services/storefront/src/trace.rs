@@ -30,21 +30,16 @@ pub(crate) enum Reached {
 }
 
 /// Puts together what is expected, by the status, and what has come, by the trace.
-pub(crate) fn rungs(
-    commit_us: i64,
-    come: &[v1::TraceRung],
-    status: Option<&v1::StatusReply>,
-) -> Vec<Rung> {
+pub(crate) fn rungs(commit_us: i64, come: &[v1::TraceRung], status: &v1::StatusReply) -> Vec<Rung> {
     let mut expected: Vec<(String, String, Option<String>)> = Vec::new();
-    let capture = status.and_then(|status| status.capture.as_ref());
+    let capture = status.capture.as_ref();
     let has_log = come.iter().any(|rung| rung.name == APPENDED);
     if capture.is_some() || has_log {
         let held =
             capture.and_then(|c| hindrance("Capture", c.state(), &c.reason, c.halt.as_ref()));
         expected.push((APPENDED.to_owned(), "in the log".to_owned(), held));
     }
-    let mut projections: Vec<&v1::Projection> =
-        status.map(|status| status.projections.iter().collect()).unwrap_or_default();
+    let mut projections: Vec<&v1::Projection> = status.projections.iter().collect();
     projections.sort_by_key(|projection| (order(&projection.kind), projection.name.clone()));
     for projection in projections {
         let halt = projection.halt.as_ref();
@@ -146,7 +141,7 @@ mod tests {
             ..Default::default()
         };
         let come = [rung("wh", 1_023_000), rung("appended", 999_000)];
-        let found = rungs(1_000_000, &come, Some(&status));
+        let found = rungs(1_000_000, &come, &status);
         let expected = [
             ("in the log", Reached::After(0.0)),
             ("in the warehouse", Reached::After(23.0)),
@@ -162,7 +157,7 @@ mod tests {
     #[test]
     fn of_two_who_tell_the_same_rung_the_earlier_counts() {
         let come = [rung("appended", 9_000), rung("appended", 5_000), rung("lake", 7_000)];
-        let found = rungs(1_000, &come, None);
+        let found = rungs(1_000, &come, &v1::StatusReply::default());
         assert_eq!(found[0].reached, Reached::After(4.0));
         assert_eq!(found[1].place, "in “lake”");
         assert!(is_complete(&found) && !is_complete(&[]));

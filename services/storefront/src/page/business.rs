@@ -50,10 +50,10 @@ fn all(figures: &Figures) -> Markup {
     html! {
         (age(figures))
         dl.headline {
-            div { dt { "Orders in the last minute" } dd { (count(last)) span.unit { " /min" } } }
-            div { dt { "Orders in the last hour" } dd { (count(in_hour)) } }
-            div { dt { "Revenue in the last hour" } dd { (earned.short()) } }
-            div { dt { "Orders in all" } dd { (group(figures.orders)) } }
+            div { dt { "Orders, last minute" } dd { (count(last)) span.unit { " /min" } } }
+            div { dt { "Orders, last hour" } dd { (count(in_hour)) } }
+            div { dt { "Revenue, last hour" } dd { (earned.short()) } }
+            div { dt { "Orders, in all" } dd { (group(figures.orders)) } }
         }
         div.charts {
             (Chart { title: "Orders per minute", values: &orders, kind: Kind::Bars,

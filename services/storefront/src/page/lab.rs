@@ -3,7 +3,7 @@
 use cdc_control::v1;
 use maud::{Markup, html};
 
-use crate::control::Silence;
+use crate::control::{Heard, Silence};
 use crate::format::{millis, plural, rate};
 use crate::lab::{Note, word};
 use crate::load::{RATE_MAX, Reading};
@@ -19,7 +19,7 @@ pub(crate) struct Lab {
     pub(crate) reading: Reading,
     pub(crate) placed: u64,
     /// None while nobody has answered.
-    pub(crate) status: Option<Result<v1::StatusReply, Silence>>,
+    pub(crate) status: Option<Result<Heard<v1::StatusReply>, Silence>>,
     pub(crate) notes: Vec<Note>,
 }
 
@@ -51,9 +51,8 @@ pub(crate) fn lab(frame: &Frame<'_>, lab: &Lab, problem: Option<(&str, &str)>) -
                     button { "Set" }
                 }
             }
-            div data-live="/lab/live" { (live(lab, frame.dashboard)) }
-        }
-        section aria-labelledby="break" {
+            div.now data-live="/lab/live" { (live(lab, frame.dashboard)) }
+            section.break aria-labelledby="break" {
             h2 #break { "Break something" }
             div.breakages {
                 (breakage("/lab/poison", "A value that cannot be held",
@@ -62,6 +61,7 @@ pub(crate) fn lab(frame: &Frame<'_>, lab: &Lab, problem: Option<(&str, &str)>) -
                 (breakage("/lab/column", "A column that was not there",
                     "Runs ALTER TABLE … ADD COLUMN on products while orders come in: a new schema is registered and every copy grows the column.",
                     "Add it", frame.dashboard("/schemas")))
+            }
             }
         }
     };
@@ -87,7 +87,7 @@ pub(crate) fn live(lab: &Lab, dashboard: Option<&str>) -> Markup {
         section.achieved aria-label="Achieved" {
             p.big { (rate(lab.reading.achieved)) span.unit { " orders/s" } }
             p.quiet { "achieved of " (rate(lab.wanted)) " asked for; " (plural(lab.placed, "order")) " since the shop opened" }
-            @if let Some(trouble) = &lab.reading.trouble { (notice(Tone::Bad, "No order was placed.", trouble)) }
+            @if let Some(trouble) = &lab.reading.trouble { (notice(Tone::Bad, "No order was placed.", &format!("{trouble}. It goes on by itself once the database takes orders."))) }
         }
         section.projections aria-labelledby="projections" {
             h2 #projections { "Hold a projection" }
@@ -95,8 +95,11 @@ pub(crate) fn live(lab: &Lab, dashboard: Option<&str>) -> Markup {
             @match &lab.status {
                 None => p.quiet { "Asking…" },
                 Some(Err(silence)) => (notice(Tone::Held, "No projection is known.", &silence.text())),
-                Some(Ok(status)) if status.projections.is_empty() => p.quiet { "The processes that answer run no projection." },
-                Some(Ok(status)) => ul.states { @for projection in &status.projections { (one(projection)) } },
+                Some(Ok(heard)) if heard.told.projections.is_empty() && heard.absent.is_empty() => p.quiet { "The processes that answer run no projection." },
+                Some(Ok(heard)) => {
+                    ul.states { @for projection in &heard.told.projections { (one(projection)) } }
+                    @for said in &heard.absent { (notice(Tone::Held, "A process does not answer for its part.", said)) }
+                },
             }
         }
         @if !lab.notes.is_empty() {
@@ -119,14 +122,23 @@ fn one(projection: &v1::Projection) -> Markup {
     let is_paused = state == v1::State::Paused;
     let (action, label) =
         if is_paused { ("/lab/resume", "Resume") } else { ("/lab/pause", "Pause") };
+    let facts = [
+        projection
+            .lag_records
+            .filter(|n| *n > 0)
+            .map(|n| format!("{} behind", plural(n, "record"))),
+        Some(plural(projection.dead_letters, "dead letter"))
+            .filter(|_| projection.dead_letters > 0),
+        projection
+            .latency_p50_ms
+            .filter(|_| state == v1::State::Running)
+            .map(|ms| format!("{} from commit", millis(ms))),
+    ];
+    let facts: Vec<String> = facts.into_iter().flatten().collect();
     html! {
         li {
             span.state { (state_mark(tone)) " " strong { (projection.name) } " " (word(state)) }
-            span.quiet {
-                @if let Some(records) = projection.lag_records.filter(|records| *records > 0) { (plural(records, "record")) " behind" }
-                @if projection.dead_letters > 0 { " · " (plural(projection.dead_letters, "dead letter")) }
-                @if let Some(ms) = projection.latency_p50_ms.filter(|_| !is_paused) { " · " (millis(ms)) " from commit" }
-            }
+            span.quiet { (facts.join(" · ")) }
             form method="post" action=(action) {
                 input type="hidden" name="target" value=(projection.name);
                 button id=(format!("hold-{}", projection.name)) { (label) span.unseen { " " (projection.name) } }

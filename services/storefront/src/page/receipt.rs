@@ -16,7 +16,8 @@ pub(crate) enum Way {
     /// The commit's place in the log is not known.
     Unknown,
     Silent(Silence),
-    Known(Vec<Rung>),
+    /// The rungs, and who does not answer for theirs.
+    Known(Vec<Rung>, Vec<String>),
 }
 
 /// Draws a receipt.
@@ -49,7 +50,7 @@ pub(crate) fn receipt(frame: &Frame<'_>, receipt: &Receipt, way: &Way) -> Markup
                     }
                     tfoot { tr { th scope="row" { "Total" } td {} td.r { strong { (receipt.total.text()) } } } }
                 }
-                p { a.button href="/" { "Buy something else" } " " a.button href="/business" { "See the business" } }
+                p.buttons { a.button href="/" { "Buy something else" } a.button href="/business" { "See the business" } }
             }
         }
     };
@@ -58,7 +59,7 @@ pub(crate) fn receipt(frame: &Frame<'_>, receipt: &Receipt, way: &Way) -> Markup
 
 /// Whether there is nothing more to come.
 pub(crate) fn is_over(way: &Way) -> bool {
-    matches!(way, Way::Known(rungs) if is_complete(rungs))
+    matches!(way, Way::Known(rungs, absent) if is_complete(rungs) && absent.is_empty())
 }
 
 /// Draws the way of an order so far.
@@ -69,9 +70,9 @@ pub(crate) fn trace(commit: Option<&Commit>, way: &Way) -> Markup {
                 (state_mark(Tone::Ok))
                 span.place { "committed" }
                 span.when { @match commit { Some(commit) => { "at " (clock(commit.at_us)) }, None => "" } }
-                @if let Some(commit) = commit { p.why { "Everything of it lies before " code { (commit.lsn) } " in the database's log." } }
+                @if let Some(commit) = commit { p.why { "Its commit comes right after " code { (commit.lsn) } " in the database's log." } }
             }
-            @if let Way::Known(rungs) = way { @for rung in rungs { (step(rung, slowest(rungs))) } }
+            @if let Way::Known(rungs, _) = way { @for rung in rungs { (step(rung, slowest(rungs))) } }
         }
         @match way {
             Way::Asking => p.quiet { "Asking where it is…" },
@@ -79,9 +80,12 @@ pub(crate) fn trace(commit: Option<&Commit>, way: &Way) -> Markup {
                 "The order stands. The shop stopped between its commit and this note, or has not written it yet.")),
             Way::Silent(silence) => (notice(Tone::Held, "Where the order went cannot be told.",
                 &format!("{} The order stands, and the shop goes on selling.", silence.text()))),
-            Way::Known(rungs) if rungs.is_empty() => (notice(Tone::Held, "Nothing follows this database.",
+            Way::Known(rungs, absent) if rungs.is_empty() && absent.is_empty() => (notice(Tone::Held, "Nothing follows this database.",
                 "The processes that answer run neither capture nor a projection.")),
-            Way::Known(rungs) => p.saying data-say=(saying(rungs)) { (saying(rungs)) },
+            Way::Known(rungs, absent) => {
+                p.saying data-say=(saying(rungs, absent.is_empty())) { (saying(rungs, absent.is_empty())) }
+                @for said in absent { (notice(Tone::Held, "A process does not answer for its part.", said)) }
+            }
         }
     }
 }
@@ -120,15 +124,15 @@ fn slowest(rungs: &[Rung]) -> f64 {
 }
 
 /// The whole of it in one sentence.
-fn saying(rungs: &[Rung]) -> String {
+fn saying(rungs: &[Rung], has_all: bool) -> String {
     let parts = rungs.iter().map(|rung| match rung.reached {
         Reached::After(ms) => format!("{} after {}", rung.place, millis(ms)),
         _ => format!("not yet {}", rung.place),
     });
     let text = parts.collect::<Vec<_>>().join(", ");
-    if is_complete(rungs) {
+    if is_complete(rungs) && has_all {
         let all = real(i64::try_from(whole(slowest(rungs))).unwrap_or(i64::MAX));
         return format!("Everywhere within {}: {text}.", millis(all));
     }
-    format!("Committed; {text}.")
+    if text.is_empty() { "Committed.".to_owned() } else { format!("Committed; {text}.") }
 }

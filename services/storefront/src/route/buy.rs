@@ -106,7 +106,10 @@ pub(super) async fn order(
             return show(&shared, &frame, &fields, problem, StatusCode::UNPROCESSABLE_ENTITY).await;
         }
     };
-    match shared.store.place(&wish).await {
+    // An order goes on to its receipt when the browser is gone.
+    let store = shared.store.clone();
+    let placed = shared.tasks.spawn(async move { store.place(&wish).await }).await;
+    match placed.unwrap_or(Err(Error::Interrupted)) {
         Ok(Outcome::Placed { order, is_new }) => {
             if is_new {
                 shared.metrics.sold();

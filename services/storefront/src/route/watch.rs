@@ -52,9 +52,9 @@ async fn way(shared: &Shared, commit: Option<&Commit>) -> Way {
     let Some(commit) = commit else { return Way::Unknown };
     let (come, status) =
         tokio::join!(shared.controls.trace(&commit.lsn), shared.controls.recent_status());
-    match come {
-        Ok(come) => Way::Known(rungs(commit.at_us, &come, status.ok().as_ref())),
-        Err(silence) => Way::Silent(silence),
+    match (come, status) {
+        (Ok(come), Ok(heard)) => Way::Known(rungs(commit.at_us, &come, &heard.told), heard.absent),
+        (Err(silence), _) | (_, Err(silence)) => Way::Silent(silence),
     }
 }
 

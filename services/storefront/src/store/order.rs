@@ -9,10 +9,16 @@
 //! The form's key is unique among orders. Whatever went wrong, an order with that key is the answer:
 //! sent twice, or sent again after an answer was lost, a form is one order.
 //!
-//! Right after `COMMIT` the same connection reads where the log ends: everything of the order lies at
-//! or before it. A crash between the two leaves an order without a receipt, which says so.
+//! # Where it is in the log
+//! PostgreSQL tells no session the position of its own commit, and events carry the position at which
+//! their commit *begins*. So where the log ends is read in the same message that commits: the next
+//! commit from there on is this one, or one of the same microseconds. The end of the log after the
+//! commit would not do: on an idle database nothing is ever committed at or behind it. The note is
+//! made in the transaction that follows at once; a crash in between leaves an order without a receipt,
+//! which says so.
 
-use sqlx::{Acquire, PgConnection};
+use sqlx::postgres::PgRow;
+use sqlx::{Acquire, PgConnection, Postgres, Row, Transaction};
 use uuid::Uuid;
 
 use crate::error::{Result, while_};
@@ -74,7 +80,7 @@ pub(crate) struct Receipt {
 /// Where and when an order was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Commit {
-    /// The end of the log right after the commit.
+    /// The end of the log right before the commit.
     pub(crate) lsn: String,
     /// By the database's clock, in Unix time.
     pub(crate) at_us: i64,
@@ -95,10 +101,10 @@ impl Store {
         let mut connection = self.people.acquire().await.map_err(while_("connecting to"))?;
         let failed = while_("placing an order in");
         let tried = place(&mut connection, wish).await;
-        if let Ok(Outcome::Placed { order, .. }) = &tried {
-            note_commit(&mut connection, *order).await;
+        if let Ok(Outcome::Placed { .. }) = &tried {
             return tried.map_err(&failed);
         }
+        drop(connection);
         // Another sending of the same form may have taken the stock, or the answer may be lost.
         match self.order_of(wish.key).await {
             Ok(Some(order)) => Ok(Outcome::Placed { order, is_new: false }),
@@ -169,7 +175,14 @@ async fn place(connection: &mut PgConnection, wish: &Wish) -> Result<Outcome, sq
         transaction.rollback().await?;
         return Ok(Outcome::Refused(Vec::new()));
     };
-    transaction.commit().await?;
+    // One message: nothing comes between reading the position and the commit. What follows the commit
+    // is a transaction again, so that the connection is what sqlx takes it for.
+    let commit = "SELECT pg_current_wal_insert_lsn()::text; COMMIT AND CHAIN;
+        SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text";
+    let told = sqlx::raw_sql(commit).fetch_all(&mut *transaction).await?;
+    if let Err(error) = note_commit(transaction, order, &told).await {
+        tracing::warn!(error = %error, order, "the order's place in the log was not noted");
+    }
     Ok(Outcome::Placed { order, is_new: true })
 }
 
@@ -240,11 +253,18 @@ async fn insert(
     Ok(Some(order))
 }
 
-/// Notes where the log ends. The order stands without it.
-async fn note_commit(connection: &mut PgConnection, order: i64) {
+/// Notes where and when an order was committed. The order stands without it.
+async fn note_commit(
+    mut transaction: Transaction<'_, Postgres>,
+    order: i64,
+    told: &[PgRow],
+) -> Result<(), sqlx::Error> {
+    let text = |row: usize| -> Result<String, sqlx::Error> {
+        told.get(row).ok_or(sqlx::Error::RowNotFound)?.try_get(0)
+    };
     let sql = "INSERT INTO storefront.receipts (order_id, commit_lsn, committed_at)
-        SELECT $1, pg_current_wal_insert_lsn()::text, clock_timestamp()";
-    if let Err(error) = sqlx::query(sql).bind(order).execute(connection).await {
-        tracing::warn!(error = %error, order, "the order's place in the log was not noted");
-    }
+        SELECT $1, $2, timestamptz 'epoch' + $3::text::bigint * interval '1 microsecond'";
+    let noting = sqlx::query(sql).bind(order).bind(text(0)?).bind(text(1)?);
+    noting.execute(&mut *transaction).await?;
+    transaction.commit().await
 }
