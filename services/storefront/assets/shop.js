@@ -23,7 +23,7 @@
       const focused = part.contains(document.activeElement) && document.activeElement.id;
       part.innerHTML = event.data;
       if (focused) document.getElementById(focused)?.focus();
-      say(part);
+      say(part, event.type === 'done');
     };
     source.addEventListener('part', put);
     source.addEventListener('beat', () => {
@@ -46,10 +46,10 @@
 
   // What is said aloud changes at most once in five seconds.
   let said = 0;
-  function say(part) {
+  function say(part, isLast) {
     const text = part.querySelector('[data-say]')?.dataset.say;
     const voice = document.getElementById('voice');
-    if (!text || !voice || voice.textContent === text || Date.now() - said < 5000) return;
+    if (!text || !voice || voice.textContent === text || (Date.now() - said < 5000 && !isLast)) return;
     said = Date.now();
     voice.textContent = text;
   }

@@ -96,35 +96,31 @@ async fn ask(controls: &Controls) -> Result<View, Silence> {
     if number(&controls.query(tables).await?, 0, 0) != Some(3) {
         return Ok(View::Empty);
     }
-    let sums = "SELECT epoch_us(now()) AS now_us, count(*) AS orders,
-        max(epoch_us(placed_at)) AS newest_us FROM public_orders";
-    let sums = controls.query(sums).await?;
-    let (Some(now_us), Some(orders), Some(newest_us)) =
-        (number(&sums, 0, 0), number(&sums, 0, 1), number(&sums, 0, 2))
-    else {
-        return Ok(View::Empty);
-    };
+    // All from one query, so that one figure does not contradict another while orders come in.
+    let sums = controls.query(&minutes_sql()).await?;
+    let Some(now_us) = number(&sums, 0, 4) else { return Ok(View::Empty) };
     let first = now_us.div_euclid(MINUTE_US) - MINUTES + 1;
-    let minutes = controls.query(&minutes_sql(first)).await?;
     let top = controls.query(&top_sql(first)).await?;
     let lag = controls.status().await.map(|heard| lag(&heard.told)).unwrap_or_default();
     Ok(View::Figures(Box::new(Figures {
-        minutes: fill(&minutes, first),
+        minutes: fill(&sums, first),
         top: read_top(&top),
-        orders: u64::try_from(orders).unwrap_or(0),
+        orders: u64::try_from(column(&sums, 1).sum::<i64>()).unwrap_or(0),
         now_us,
-        newest_us,
+        newest_us: column(&sums, 3).max().unwrap_or(now_us),
         asked: Instant::now(),
         lag,
     })))
 }
 
-fn minutes_sql(first: i64) -> String {
+/// Orders by minute; those before the last hour are one row.
+fn minutes_sql() -> String {
     format!(
-        "SELECT epoch_us(placed_at) // {MINUTE_US} AS minute, count(*) AS orders,
-            CAST(sum(total) * 100 AS BIGINT) AS cents
-        FROM public_orders WHERE epoch_us(placed_at) >= {} GROUP BY 1 ORDER BY 1",
-        first * MINUTE_US
+        "SELECT greatest(epoch_us(placed_at) // {MINUTE_US}, epoch_us(now()) // {MINUTE_US} - {MINUTES})
+                AS minute,
+            count(*) AS orders, CAST(sum(total) * 100 AS BIGINT) AS cents,
+            max(epoch_us(placed_at)) AS newest_us, epoch_us(now()) AS now_us
+        FROM public_orders GROUP BY 1 ORDER BY 1"
     )
 }
 
@@ -183,6 +179,11 @@ fn lag(status: &v1::StatusReply) -> Lag {
 
 fn text(reply: &v1::QueryReply, row: usize, column: usize) -> Option<&str> {
     reply.rows.get(row)?.cells.get(column)?.text.as_deref()
+}
+
+/// Returns the numbers of a column.
+fn column(reply: &v1::QueryReply, column: usize) -> impl Iterator<Item = i64> {
+    (0..reply.rows.len()).filter_map(move |row| number(reply, row, column))
 }
 
 fn number(reply: &v1::QueryReply, row: usize, column: usize) -> Option<i64> {

@@ -27,7 +27,7 @@ pub(crate) const RATE_MAX: f64 = 10_000.0;
 /// How much of a second may be saved up.
 const BURST: f64 = 0.05;
 
-const METER_INTERVAL: Duration = Duration::from_secs(1);
+const METER_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long it rests after a refusal.
 const REST: Duration = Duration::from_secs(1);
@@ -90,7 +90,7 @@ pub(crate) struct LoadStats {
 /// What the page tells of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Reading {
-    /// Orders per second, over the last second.
+    /// Orders per second, over the last two seconds.
     pub(crate) achieved: f64,
     /// Why the last one failed, until one succeeds.
     pub(crate) trouble: Option<String>,

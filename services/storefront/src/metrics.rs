@@ -42,7 +42,7 @@ impl Metrics {
             ),
             rate_achieved: gauge(
                 "penstock_storefront_load_achieved_per_second",
-                "Orders per second that the load placed in the last second.",
+                "Orders per second that the load placed in the last two seconds.",
             ),
             registry,
         }

@@ -106,7 +106,7 @@ fn mug(tones: &Tones, pattern: Pattern) -> Markup {
 
 fn kettle(tones: &Tones, pattern: Pattern) -> Markup {
     html! {
-        path d="M38 40C38 12 82 12 82 40" fill="none" stroke=(WIRE) stroke-width="5" {}
+        path d="M43 42C43 14 77 14 77 42" fill="none" stroke=(WIRE) stroke-width="5" {}
         path d="M84 66c10-2 12-16 20-24l5 4c-8 8-8 26-22 32z" fill=(tones.dark) {}
         path d="M40 38h40c8 10 12 24 12 34 0 8-6 12-14 12H42c-8 0-14-4-14-12 0-10 4-24 12-34z" fill=(tones.body) {}
         path d="M40 38h8c-7 12-9 30-6 46-8 0-14-4-14-12 0-10 4-24 12-34z" fill=(tones.dark) opacity=".35" {}

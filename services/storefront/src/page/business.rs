@@ -114,7 +114,11 @@ fn told(lag: &Lag) -> (Tone, String) {
     let records =
         lag.records.filter(|records| *records > 0).map(|records| plural(records, "record"));
     if let Some(state) = lag.state {
-        let behind = behind.map(|behind| format!(", {behind} behind")).unwrap_or_default();
+        let is_behind = lag.seconds.is_some_and(|seconds| seconds > 0.0);
+        let behind = behind
+            .filter(|_| is_behind)
+            .map(|behind| format!(", {behind} behind"))
+            .unwrap_or_default();
         let tone = if state == v1::State::Halted { Tone::Bad } else { Tone::Held };
         return (
             tone,

@@ -28,11 +28,10 @@ const TARGET_CHARS_MAX: usize = 100;
 
 /// Shows the lab.
 pub(super) async fn page(State(shared): State<Shared>, headers: HeaderMap) -> Response {
-    let mut frame = Frame::of(&shared, &headers, "/lab");
+    let frame = Frame::of(&shared, &headers, "/lab");
     if let Some(response) = closed(&shared, &frame, &headers) {
         return response;
     }
-    frame.refresh = Some(5);
     let lab = look(&shared).await;
     drawn::lab(&frame, &lab, None).into_response()
 }
