@@ -117,11 +117,12 @@ fn run(cli: &Cli) -> Result<(), (Problem, u8)> {
     start_log(&settings).map_err(usage)?;
     let config = settings.into_config().map_err(usage)?;
     let listen = config.listen;
-    let dashboard = Dashboard::new(config).map_err(|error| usage(told(&error)))?;
     let failed = |error: &Error| (told(error), 1);
     let runtime = tokio::runtime::Runtime::new();
     let runtime = runtime.map_err(|error| failed(&Error::Serve(error)))?;
     runtime.block_on(async {
+        // Its clients belong to the runtime.
+        let dashboard = Dashboard::new(config).map_err(|error| usage(told(&error)))?;
         let shutdown = service_kit::shutdown_on_signal();
         let bound = TcpListener::bind(listen).await;
         let listener = bound.map_err(|source| failed(&Error::Bind { address: listen, source }))?;

@@ -50,7 +50,7 @@ impl std::fmt::Debug for Dashboard {
 }
 
 impl Dashboard {
-    /// Makes a dashboard; nothing is asked before [`Dashboard::run`].
+    /// Makes a dashboard, within a runtime; nothing is asked before [`Dashboard::run`].
     ///
     /// # Errors
     /// [`Error::Open`] if others could reach `listen` and there is no token, [`Error::ShortToken`],
