@@ -14,8 +14,11 @@ use crate::shop::Shared;
 use crate::store::order::{Commit, Receipt};
 use crate::trace::rungs;
 
-/// How long a page waits for a process before it is shown without.
+/// How long a receipt waits for a process before it is shown without.
 const PATIENCE: Duration = Duration::from_millis(400);
+
+/// How long the business view waits, which is nothing without the warehouse.
+const WAREHOUSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a receipt is followed. Later, who wants to know loads it again.
 const FOLLOWED: Duration = Duration::from_secs(180);
@@ -104,7 +107,8 @@ fn pace(since: Duration, way: &Way) -> Duration {
 pub(super) async fn business(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     let mut frame = Frame::of(&shared, &headers, "/business");
     frame.refresh = Some(5);
-    let view = tokio::time::timeout(PATIENCE, shared.business.view(&shared.controls)).await;
+    let view = shared.business.view(&shared.controls);
+    let view = tokio::time::timeout(WAREHOUSE_PATIENCE, view).await;
     page::business(&frame, view.ok().as_deref()).into_response()
 }
 

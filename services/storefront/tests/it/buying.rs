@@ -31,7 +31,7 @@ async fn an_order_takes_stock_and_becomes_a_receipt() {
     let row: Vec<String> = rows.await.remove(0).into_iter().flatten().collect();
     assert_eq!(row, ["114.00", "web", "placed", "bob@example.com", "2", "3"]);
     // AND the receipt shows it, as text
-    let receipt = world.get(&placed.location).await;
+    let receipt = world.get_told(&placed.location).await;
     assert_eq!(receipt.status, 200);
     assert!(receipt.body.contains("&lt;b&gt;Bob&lt;/b&gt; &amp; 'Co'"), "{}", receipt.body);
     assert!(receipt.body.contains("€\u{202f}114.00") && receipt.body.contains("committed"));

@@ -34,7 +34,7 @@ async fn a_dial_outlives_its_database() {
     until("orders come", PATIENCE, async || world.count("orders").await > 0).await;
     world.postgres.stop().await;
     until("the lab says so", PATIENCE, async || {
-        world.get("/lab").await.body.contains("No order was placed.")
+        world.get_told("/lab").await.body.contains("No order was placed.")
     })
     .await;
     world.postgres.start_again().await;
@@ -67,7 +67,7 @@ async fn breakages_change_the_source_and_leave_the_shelf_as_it_was() {
     let sql = "SELECT count(*) FROM information_schema.columns
         WHERE table_name = 'products' AND column_name LIKE 'lab\\_%'";
     assert_eq!(world.postgres.value(sql).await, "16");
-    let page = world.get("/lab").await.body;
+    let page = world.get_told("/lab").await.body;
     assert!(
         page.contains("has a column lab_16 now") && page.contains("There are enough"),
         "{page}"
@@ -82,12 +82,12 @@ async fn a_projection_is_held_and_let_go() {
     let control = Scripted::start(Script { status, ..Script::default() }).await;
     let world = World::start(&[&control.address]).await;
     world.post("/lab/pause", &[("target", "duckdb")]).await;
-    let page = world.get("/lab").await.body;
+    let page = world.get_told("/lab").await.body;
     assert!(page.contains("paused") && page.contains("Resume"), "{page}");
     world.post("/lab/resume", &[("target", "duckdb")]).await;
     world.post("/lab/pause", &[("target", "<b>none</b>")]).await;
     assert_eq!(control.asked(), ["Paused duckdb", "Running duckdb"]);
-    let page = world.get("/lab").await.body;
+    let page = world.get_told("/lab").await.body;
     assert!(page.contains("&lt;b&gt;none&lt;/b&gt;") && page.contains("runs it"), "{page}");
     world.stop().await;
     control.stop().await;

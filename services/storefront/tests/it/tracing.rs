@@ -58,7 +58,7 @@ async fn a_receipt_follows_its_order_rung_by_rung() {
     let world = World::start(&[&control.address]).await;
     let (receipt, at) = place(&world).await;
     // GIVEN nothing has come anywhere
-    let page = world.get(&receipt).await;
+    let page = world.get_told(&receipt).await;
     assert_eq!(page.body.matches("not there yet").count(), 4, "{}", page.body);
     assert!(page.body.contains("<meta http-equiv=\"refresh\""), "{}", page.body);
     let mut stream = follow(&world, &format!("{receipt}/trace")).await;
@@ -77,7 +77,7 @@ async fn a_receipt_follows_its_order_rung_by_rung() {
     assert!(seen.contains("Everywhere within 23\u{202f}ms"), "{seen}");
     // THEN the stream ends, and the page needs none
     assert!(stream.next().await.is_none());
-    let page = world.get(&receipt).await;
+    let page = world.get_told(&receipt).await;
     assert!(!page.body.contains("data-live") && page.body.contains("searchable after 19"));
     // AND what was asked for is where the log ended before the commit
     let lsn = world.postgres.value("SELECT commit_lsn FROM storefront.receipts").await;
@@ -100,7 +100,7 @@ async fn what_is_held_says_why() {
     let control = Scripted::start(Script { status, ..Script::default() }).await;
     let world = World::start(&[&control.address]).await;
     let (receipt, _) = place(&world).await;
-    let page = world.get(&receipt).await;
+    let page = world.get_told(&receipt).await;
     assert!(page.body.contains("It is paused."), "{}", page.body);
     assert!(page.body.contains("It halted: &lt;i&gt;x&lt;/i&gt; (X_LOST)."), "{}", page.body);
     world.stop().await;

@@ -198,6 +198,20 @@ impl World {
         told(self.request(reqwest::Method::GET, path)).await
     }
 
+    /// Asks until the page knows what the processes say: a busy machine may be slower than it waits.
+    pub(crate) async fn get_told(&self, path: &str) -> Told {
+        let mut told = self.get(path).await;
+        testkit::server::until("the processes answered", PATIENCE, async || {
+            if told.body.contains("Asking ") || told.body.contains("Asking…") {
+                told = self.get(path).await;
+                return false;
+            }
+            true
+        })
+        .await;
+        told
+    }
+
     /// Asks with a cart.
     pub(crate) async fn get_with_cart(&self, path: &str, cart: &str) -> Told {
         let request = self.request(reqwest::Method::GET, path);
