@@ -7,7 +7,8 @@ use tracing_subscriber::EnvFilter;
 use crate::environment::variable;
 
 /// Only what is ours says more than warnings.
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 20] = [
+    "capture",
     "cdc_codec",
     "cdc_config",
     "cdc_control",
@@ -15,11 +16,18 @@ const CRATES: [&str; 12] = [
     "cdc_log_local",
     "cdc_pipeline",
     "cdc_registry",
+    "cdc_runtime",
+    "cdc_sink_audit",
     "cdc_sink_duckdb",
+    "cdc_sink_search",
     "cdc_source_postgres",
     "cdc_transform",
+    "ops_dashboard",
     "penstock",
+    "projector",
+    "schema_registry_client",
     "service_kit",
+    "storefront",
 ];
 
 /// What is logged, and how.

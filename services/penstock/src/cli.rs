@@ -22,8 +22,8 @@ pub struct Cli {
 enum Command {
     /// Capture a database into the event log and the warehouse
     Run(RunArgs),
-    /// The same with a PostgreSQL of its own and a generated order load
-    Dev(DemoArgs),
+    /// A shop of its own to play with, all projections, and the page that shows them
+    Dev(DevArgs),
     /// Show the whole pipeline at work, or check it with --check
     Demo(DemoArgs),
     /// Check a database, and print the SQL that mends each finding
@@ -113,7 +113,21 @@ impl RunArgs {
     }
 }
 
-/// Arguments of `penstock dev` and `penstock demo`.
+/// Arguments of `penstock dev`.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// A PostgreSQL installation, with bin/postgres
+    #[arg(long, value_name = "DIR", default_value = ".deps/postgres")]
+    pub postgres_dir: PathBuf,
+    /// Where everything is kept
+    #[arg(long, value_name = "DIR", default_value = ".penstock-dev")]
+    pub data_dir: PathBuf,
+    /// Orders a second, which the shop's own dial changes
+    #[arg(long, value_name = "N", default_value_t = 10.0, value_parser = rate)]
+    pub rate: f64,
+}
+
+/// Arguments of `penstock demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// A PostgreSQL installation, with bin/postgres
@@ -326,7 +340,8 @@ pub fn main() -> ExitCode {
 fn execute(command: Command) -> Result<ExitCode, Problem> {
     match command {
         Command::Run(args) => run::run(&args),
-        Command::Dev(args) | Command::Demo(args) => run::demo(args),
+        Command::Dev(args) => run::dev(args),
+        Command::Demo(args) => run::demo(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Status(args) => command::block_on(status::run(args)),
         Command::Query(args) => command::block_on(query::run(args)),

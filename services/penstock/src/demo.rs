@@ -1,10 +1,11 @@
-//! `penstock dev` and `penstock demo`: the whole pipeline on a database of its own, with orders
-//! coming in.
+//! `penstock demo`: the whole pipeline on a database of its own, with orders coming in; and
+//! `penstock dev`, the same with a shop and a page ([`dev`]).
 //!
 //! The demo shows what arrives, how late, and that source and warehouse are equal: every few
 //! seconds it holds the load for a moment, lets the warehouse catch up, and compares the two row
 //! for row. `--check` does so once, after a while, and says what it found as JSON.
 
+pub mod dev;
 mod shop;
 mod verify;
 mod view;

@@ -20,7 +20,11 @@ const HEAVY: [(&str, &[&str]); 7] = [
 ];
 
 /// Crates that no user gets, which may depend on anything.
-const NOT_SHIPPED: [&str; 4] = ["testkit", "penstock-bench", "penstock-chaos", "xtask"];
+const NOT_SHIPPED: [&str; 5] =
+    ["testkit", "penstock-bench", "penstock-chaos", "penstock-stack", "xtask"];
+
+/// What services share: it may name what they may.
+const SHARED_BY_SERVICES: &str = "cdc-runtime";
 
 /// The ports and what stands below them: which crates of ours each may see, and nothing else.
 const CORE: [(&str, &[&str]); 2] = [("cdc-model", &[]), ("cdc-pipeline", &["cdc-model"])];
@@ -53,6 +57,7 @@ fn messages(manifest: &Table, is_service: bool) -> Vec<String> {
     if NOT_SHIPPED.contains(&name) {
         return messages;
     }
+    let is_service = is_service || name == SHARED_BY_SERVICES;
     for dependency in names(manifest, "dependencies") {
         let message = heavy(name, dependency)
             .or_else(|| core(name, dependency))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cdc_runtime::process::Endpoints;
 use service_kit::telemetry::{self, Telemetry};
 
-use crate::cli::{DemoArgs, RunArgs};
+use crate::cli::{DemoArgs, DevArgs, RunArgs};
 use crate::command::{block_on, put};
 use crate::demo::{self, DemoConfig};
 use crate::pipeline;
@@ -48,6 +48,24 @@ async fn run_pipeline(settings: RunSettings) -> Result<ExitCode, Problem> {
     outcome?;
     tracing::info!("pipeline stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a shop, everything that is kept equal to it, and the page.
+///
+/// # Errors
+/// What failed, or the halt.
+pub fn dev(args: DevArgs) -> Result<ExitCode, Problem> {
+    start_log(&Telemetry { level: Some("warn".to_owned()), is_json: false })?;
+    let config = DemoConfig {
+        postgres_dir: args.postgres_dir,
+        data_dir: args.data_dir,
+        rate: args.rate,
+        check_for: Duration::ZERO,
+    };
+    block_on(async move {
+        demo::dev::run(config, service_kit::shutdown_on_signal()).await?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// Runs the pipeline on a database of its own.

@@ -21,10 +21,17 @@ impl<R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'_, R, D, K, L> {
                 biased;
                 () = self.shutdown.cancelled() => break,
                 () = hold.resumed() => break,
-                request = self.project.desk.next() => request,
+                request = self.project.desk.next() => Some(request),
+                () = tokio::time::sleep(self.project.config.refresh_interval) => None,
             };
-            self.answer(request).await?;
-            self.project.stats.set_state(State::Paused);
+            match request {
+                Some(request) => {
+                    self.answer(request).await?;
+                    self.project.stats.set_state(State::Paused);
+                }
+                // How far it falls behind is told all the same.
+                None => self.refresh().await?,
+            }
         }
         self.project.stats.set_state(State::Running);
         Ok(())
