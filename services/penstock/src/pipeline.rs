@@ -9,6 +9,7 @@
 //! A part that halts stops the pipeline: the others drain, and the halt is what the process ends
 //! with. Only a capture that halted on an incompatible schema stays, halted and visible.
 
+mod reach;
 mod supervise;
 
 use std::path::{Path, PathBuf};
@@ -44,6 +45,9 @@ pub struct Pipeline {
 /// What could not be opened, why, and what to do.
 pub async fn build(config: PipelineConfig) -> anyhow::Result<Arc<Pipeline>> {
     let id = PipelineId::find(&config.source, config.data_dir()).await?;
+    if !config.data_dir().join("pipeline").exists() {
+        reach::require(&config).await?;
+    }
     let log = Log::open(&config.log, &id, &Projector::names(&config.projections)).await?;
     let registry = config.open_registry()?;
     let told = CaptureConfig {

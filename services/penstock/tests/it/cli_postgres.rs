@@ -83,3 +83,23 @@ async fn pg_a_table_without_identity_is_refused() {
     let source = server.dsn("postgres");
     refused(&server, &source, "*.*", "REPLICA_IDENTITY_MISSING", "REPLICA IDENTITY FULL;").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_pipeline_is_told_at_once_that_kafka_or_the_registry_is_away() {
+    let server = Postgres::start(Version::V18).await;
+    server.sql("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let source = server.dsn("postgres");
+    let nobody = format!("127.0.0.1:{}", testkit::server::free_port());
+    let url = format!("http://{nobody}");
+    for (flag, value, code) in
+        [("--kafka", &nobody, "KAFKA_UNREACHABLE"), ("--registry", &url, "REGISTRY_UNREACHABLE")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let ran = run_beside(dir.path(), &["run", "--source", &source, flag, value]).await;
+        ran.refused(1, &[code, &nobody, flag]);
+        // AND nothing half-made is left behind
+        assert!(!dir.path().join(".penstock").exists());
+        assert_eq!(server.value("SELECT count(*) FROM pg_replication_slots").await, "0");
+        assert_eq!(server.value("SELECT count(*) FROM pg_publication").await, "0");
+    }
+}
