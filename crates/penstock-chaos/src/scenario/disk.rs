@@ -80,11 +80,16 @@ async fn fill_up(run: &Run<'_>, disk: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Leaves `left` bytes free. The pipeline writes meanwhile, so what was free a moment ago may be gone.
 fn fill(dir: &Path, filler: &Path, left: u64) -> anyhow::Result<()> {
-    let space = rustix::fs::statvfs(dir)?;
-    let free = space.f_bavail * space.f_frsize;
     let file = fs::File::create(filler)?;
-    let bytes = free.saturating_sub(left);
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
-    Ok(())
+    loop {
+        let space = rustix::fs::statvfs(dir)?;
+        let bytes = (space.f_bavail * space.f_frsize).saturating_sub(left);
+        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes.max(1)) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::NOSPC) if bytes > 0 => file.set_len(0)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
