@@ -4,6 +4,8 @@
 //! owner's updates and deletes fail. Partitions are listed by themselves, so a change carries the
 //! name of the partition it was made in.
 
+use cdc_model::TableName;
+
 use crate::catalog::Table;
 use crate::error::Error;
 use crate::setup::Member;
@@ -17,40 +19,31 @@ pub(crate) struct Publication {
     pub(crate) tables: Vec<Member>,
 }
 
-/// Looks the publication up.
+/// Looks the publication up, in one statement: one dropped meanwhile is found whole or not at all.
 pub(crate) async fn find(sql: &Sql, name: &str) -> Result<Option<Publication>, Error> {
-    let doing = "looking up the publication";
     let rows = sql
         .query(
-            "SELECT oid, pubinsert AND pubupdate AND pubdelete AND pubtruncate
-                    AND NOT puballtables AND NOT pubviaroot
-             FROM pg_publication WHERE pubname = $1",
+            "SELECT p.oid, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate
+                    AND NOT p.puballtables AND NOT p.pubviaroot,
+                    r.prrelid, r.oid, n.nspname::text, c.relname::text
+             FROM pg_publication p LEFT JOIN (pg_publication_rel r
+                 JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace)
+               ON r.prpubid = p.oid AND to_jsonb(r) ->> 'prqual' IS NULL
+               AND to_jsonb(r) ->> 'prattrs' IS NULL
+             WHERE p.pubname = $1 ORDER BY 3",
             &[&name],
-            doing,
+            "looking up the publication",
         )
         .await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let oid: u32 = row.get(0);
-    let rows = sql
-        .query(
-            "SELECT r.prrelid, r.oid, n.nspname::text, c.relname::text
-             FROM pg_publication_rel r
-             JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE r.prpubid = $1 AND to_jsonb(r) ->> 'prqual' IS NULL
-               AND to_jsonb(r) ->> 'prattrs' IS NULL ORDER BY 1",
-            &[&oid],
-            doing,
-        )
-        .await?;
-    let tables = rows
-        .iter()
-        .map(|row| Member {
-            relation: row.get(0),
-            membership: row.get(1),
-            name: cdc_model::TableName::new(row.get::<_, &str>(2), row.get::<_, &str>(3)),
-        })
-        .collect();
-    Ok(Some(Publication { oid, is_complete: row.get(1), tables }))
+    let Some(first) = rows.first() else { return Ok(None) };
+    // A publication without tables is one row without a member.
+    let member = |row: &tokio_postgres::Row| {
+        let relation = row.get::<_, Option<u32>>(2)?;
+        let name = TableName::new(row.get::<_, &str>(4), row.get::<_, &str>(5));
+        Some(Member { relation, membership: row.get(3), name })
+    };
+    let tables = rows.iter().filter_map(member).collect();
+    Ok(Some(Publication { oid: first.get(0), is_complete: first.get(1), tables }))
 }
 
 /// Makes the publication of `tables`.

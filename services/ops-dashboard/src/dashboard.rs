@@ -101,9 +101,23 @@ impl Dashboard {
     /// # Errors
     /// [`Error::Open`] as [`Dashboard::new`], for the listener's own address; [`Error::Serve`].
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
+        self.serve_beside(Router::new(), listener, shutdown).await
+    }
+
+    /// The same, with other pages beside its own, none of them at `/`.
+    ///
+    /// # Errors
+    /// As [`Dashboard::serve`].
+    pub async fn serve_beside(
+        &self,
+        others: Router,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> Result<()> {
         let address = listener.local_addr().map_err(Error::Serve)?;
         private(address, self.is_guarded)?;
-        let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
+        let service =
+            self.router().merge(others).into_make_service_with_connect_info::<SocketAddr>();
         let finished = shutdown.child_token();
         let serving = async {
             let until = finished.clone().cancelled_owned();

@@ -160,7 +160,7 @@ impl Fleet {
             let Some((was_seen, trouble)) = watched else { return };
             if let Some(entry) = lock(&self.entries).get_mut(index) {
                 let is_news = entry.seat.trouble.is_none();
-                if is_news {
+                if is_news && !shutdown.is_cancelled() {
                     let (endpoint, reason) = (entry.seat.endpoint.as_str(), &trouble.0);
                     tracing::warn!(endpoint, reason, "control does not answer");
                 }

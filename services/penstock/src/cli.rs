@@ -24,8 +24,6 @@ enum Command {
     Run(RunArgs),
     /// A shop of its own to play with, all projections, and the page that shows them
     Dev(DevArgs),
-    /// Show the whole pipeline at work, or check it with --check
-    Demo(DemoArgs),
     /// Check a database, and print the SQL that mends each finding
     Doctor(DoctorArgs),
     /// Show what a running pipeline does
@@ -119,31 +117,20 @@ pub struct DevArgs {
     /// A PostgreSQL installation, with bin/postgres
     #[arg(long, value_name = "DIR", default_value = ".deps/postgres")]
     pub postgres_dir: PathBuf,
-    /// Where everything is kept
-    #[arg(long, value_name = "DIR", default_value = ".penstock-dev")]
-    pub data_dir: PathBuf,
+    /// Where everything is kept [default: .penstock-dev, with --check .penstock-check]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The port of the pages; if it is taken, any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 8084)]
+    pub port: u16,
     /// Orders a second, which the shop's own dial changes
-    #[arg(long, value_name = "N", default_value_t = 10.0, value_parser = rate)]
+    #[arg(long, value_name = "N", default_value_t = 20.0, value_parser = rate)]
     pub rate: f64,
-}
-
-/// Arguments of `penstock demo`.
-#[derive(Debug, Args)]
-pub struct DemoArgs {
-    /// A PostgreSQL installation, with bin/postgres
-    #[arg(long, value_name = "DIR", default_value = ".deps/postgres")]
-    pub postgres_dir: PathBuf,
-    /// Where everything is kept
-    #[arg(long, value_name = "DIR", default_value = ".penstock-demo")]
-    pub data_dir: PathBuf,
-    /// Transactions a second
-    #[arg(long, value_name = "N", default_value_t = 50.0, value_parser = rate)]
-    pub rate: f64,
-    /// Run for a while, compare source and warehouse, print JSON
+    /// Run for a while, compare the source and each projection, print JSON
     #[arg(long)]
     pub check: bool,
     /// How long --check lets orders come in
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, requires = "check")]
     pub seconds: u64,
 }
 
@@ -341,7 +328,6 @@ fn execute(command: Command) -> Result<ExitCode, Problem> {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Dev(args) => run::dev(args),
-        Command::Demo(args) => run::demo(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Status(args) => command::block_on(status::run(args)),
         Command::Query(args) => command::block_on(query::run(args)),

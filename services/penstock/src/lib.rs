@@ -5,8 +5,7 @@
 
 pub mod cli;
 pub mod command;
-pub mod demo;
-pub mod load;
+pub mod dev;
 pub mod pipeline;
 pub mod postgres;
 pub mod running;

@@ -1,4 +1,4 @@
-//! A PostgreSQL of one's own, for `penstock dev` and `penstock demo`: made in a directory, started
+//! A PostgreSQL of one's own, for `penstock dev`: made in a directory, started
 //! on a free loopback port, stopped again.
 //!
 //! PostgreSQL refuses to run as root; then it runs as `nobody`, and its data lies where `nobody`

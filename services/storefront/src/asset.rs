@@ -8,6 +8,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
+use crate::page::HOME;
+
 /// Digits of the content's hash in a name.
 const HASH_DIGITS: usize = 16;
 
@@ -53,7 +55,7 @@ static FILES: LazyLock<Vec<(String, &'static Source)>> = LazyLock::new(|| {
 pub(crate) fn href(name: &str) -> String {
     let is_named = |source: &Source| name.rsplit_once('.') == Some((source.name, source.extension));
     let found = FILES.iter().find(|(_, source)| is_named(source));
-    found.map(|(file, _)| format!("/assets/{file}")).unwrap_or_default()
+    found.map(|(file, _)| format!("{HOME}/assets/{file}")).unwrap_or_default()
 }
 
 /// Answers with an asset.
@@ -75,7 +77,7 @@ mod tests {
     #[test]
     fn an_address_names_the_content() {
         for name in ["shop.js", "shop.css", "icon.svg"] {
-            assert!(href(name).starts_with("/assets/"), "{name}");
+            assert!(href(name).starts_with("/shop/assets/"), "{name}");
         }
         assert_eq!(href("nothing.js"), "");
     }

@@ -2,8 +2,9 @@
 //!
 //! One task holds a bucket of tokens and at most as many statements under way as it has connections.
 //! An order is one statement and one transaction: it, its items, and an earlier order that moves on.
-//! Stock is left alone, so that there is something left for people. Behind, it skips instead of
-//! catching up.
+//! Before one in ten something else is committed: an order is cancelled and deleted, a price changes,
+//! a manual has a new edition, a customer a new name. Stock is left alone, so that there is something left
+//! for people. Behind, it skips instead of catching up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use sqlx::PgPool;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,13 @@ const ORDER: &str = "WITH wanted AS (
         WHERE id = $4 AND status <> 'delivered')
     INSERT INTO order_items (order_id, line, product_id, quantity, price)
     SELECT placed.id, line, product, quantity, price FROM placed, priced RETURNING order_id";
+
+const CANCEL: &str = "DELETE FROM orders WHERE id = $1 AND channel = 'load'";
+const REPRICE: &str =
+    "UPDATE products SET price = round(price * $2::float8::numeric, 2) + 0.01 WHERE id = $1";
+const REVISE: &str = "UPDATE products SET manual = repeat('Edition ' || $2 || '. ' || name || ': keep it \
+    dry, keep it clean, and read this page twice. ', 80) WHERE id = $1";
+const RENAME: &str = "UPDATE customers SET name = 'Customer ' || id || ' ' || $2 WHERE id = $1";
 
 /// What is saved up for orders to come. Pure.
 #[derive(Debug, Default)]
@@ -80,10 +88,12 @@ impl Bucket {
     }
 }
 
-/// What the load has done.
+/// What the load has done, and whether it may go on.
 #[derive(Debug, Default)]
 pub(crate) struct LoadStats {
     placed: AtomicU64,
+    /// Read by each step that is under way.
+    pub(crate) still: RwLock<()>,
     reading: Mutex<Reading>,
 }
 
@@ -115,7 +125,8 @@ pub(crate) fn bounded(rate: f64) -> f64 {
     if rate.is_nan() { 0.0 } else { rate.clamp(0.0, RATE_MAX) }
 }
 
-/// Places orders at the rate that is set, until `stop`, then waits for those under way.
+/// Places orders at the rate that is set, until `stop`, then waits for those under way. Whoever holds
+/// [`LoadStats::still`] for writing makes it stand still.
 pub(crate) async fn run(
     pool: PgPool,
     mut rate: watch::Receiver<f64>,
@@ -157,7 +168,7 @@ async fn sell(
         bucket.fill(wanted, filled.elapsed());
         filled = Instant::now();
         while under_way.len() < bound && bucket.take() {
-            under_way.push(place(pool, stall.draft(&mut dice, last_order)));
+            under_way.push(stall.step(pool, &stats.still, &mut dice, last_order));
         }
         meter.read(stats);
         tokio::select! {
@@ -265,6 +276,62 @@ struct Draft {
     quantities: Vec<i64>,
     customer: i64,
     earlier: i64,
+}
+
+impl Stall {
+    /// Places an order by chance, and now and then does something else before. Returns the order's id.
+    fn step<'a>(
+        &self,
+        pool: &'a PgPool,
+        still: &'a RwLock<()>,
+        dice: &mut SmallRng,
+        last_order: i64,
+    ) -> impl Future<Output = Result<i64, sqlx::Error>> + use<'a> {
+        let aside = self.aside(dice, last_order);
+        let draft = self.draft(dice, last_order);
+        async move {
+            let _moving = still.read().await;
+            if let Some(aside) = aside {
+                aside.take(pool).await?;
+            }
+            place(pool, draft).await
+        }
+    }
+
+    /// Makes up, one time in ten, something else than an order.
+    fn aside(&self, dice: &mut SmallRng, last_order: i64) -> Option<Aside> {
+        let one_of = |ids: &[i64], dice: &mut SmallRng| {
+            ids.get(dice.random_range(0..ids.len().max(1))).copied().unwrap_or(0)
+        };
+        Some(match dice.random_range(0..100) {
+            0..4 => Aside::Cancel(last_order - dice.random_range(0..=200)),
+            4..7 => Aside::Reprice(one_of(&self.products, dice), dice.random_range(0.95..1.05)),
+            7..8 => Aside::Revise(one_of(&self.products, dice), dice.random_range(2..100)),
+            8..10 => Aside::Rename(one_of(&self.customers, dice), dice.random_range(2..100)),
+            _ => return None,
+        })
+    }
+}
+
+/// What happens in a shop besides orders.
+#[derive(Debug, Clone, Copy)]
+enum Aside {
+    Cancel(i64),
+    Reprice(i64, f64),
+    Revise(i64, i32),
+    Rename(i64, i32),
+}
+
+impl Aside {
+    async fn take(self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        let statement = match self {
+            Self::Cancel(order) => sqlx::query(CANCEL).bind(order),
+            Self::Reprice(product, by) => sqlx::query(REPRICE).bind(product).bind(by),
+            Self::Revise(product, edition) => sqlx::query(REVISE).bind(product).bind(edition),
+            Self::Rename(customer, number) => sqlx::query(RENAME).bind(customer).bind(number),
+        };
+        statement.execute(pool).await.map(drop)
+    }
 }
 
 async fn place(pool: &PgPool, draft: Draft) -> Result<i64, sqlx::Error> {

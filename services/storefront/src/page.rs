@@ -13,6 +13,9 @@ pub(crate) mod lab;
 pub(crate) mod receipt;
 pub(crate) mod shelf;
 
+/// Where what is on the shelves is shown. `/` leads there, where nothing else is served.
+pub(crate) const HOME: &str = "/shop";
+
 /// The cookie that holds the theme.
 pub(crate) const THEME: &str = "storefront_theme";
 
@@ -77,7 +80,7 @@ pub(crate) fn page(frame: &Frame<'_>, title: &str, body: &Markup) -> Markup {
             body {
                 a.skip href="#main" { "Skip to content" }
                 header.bar {
-                    a.brand href="/" { (mark()) span { "Lock House Stores" } }
+                    a.brand href=(HOME) { (mark()) span { "Lock House Stores" } }
                     (places(frame))
                     a.cart href="/cart" aria-current=[(frame.here == "/cart").then_some("page")] {
                         "Cart " span.count { (frame.cart.pieces()) }
@@ -94,7 +97,7 @@ pub(crate) fn page(frame: &Frame<'_>, title: &str, body: &Markup) -> Markup {
 fn places(frame: &Frame<'_>) -> Markup {
     let place = |href: &'static str, name: &'static str| {
         let is_here = match href {
-            "/" => frame.here == "/" || frame.here.starts_with("/products"),
+            HOME => frame.here == HOME || frame.here.starts_with("/products"),
             _ => frame.here.starts_with(href),
         };
         html! { li { a href=(href) aria-current=[is_here.then_some("page")] { (name) } } }
@@ -102,7 +105,7 @@ fn places(frame: &Frame<'_>) -> Markup {
     html! {
         nav aria-label="Pages" {
             ul {
-                (place("/", "Shop"))
+                (place(HOME, "Shop"))
                 (place("/business", "Business"))
                 @if frame.has_lab { (place("/lab", "Lab")) }
                 @if let Some(dashboard) = frame.dashboard { li { a href=(dashboard) { "Dashboard" span aria-hidden="true" { " ↗" } } } }
@@ -182,7 +185,7 @@ pub(crate) fn refusal(frame: &Frame<'_>, what: &str, more: &str) -> Markup {
         what,
         &html! {
             (notice(Tone::Bad, what, more))
-            p { a href="/" { "Back to the shop" } }
+            p { a href=(HOME) { "Back to the shop" } }
         },
     )
 }

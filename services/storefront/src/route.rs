@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use crate::asset;
 use crate::error::Error;
 use crate::guard;
-use crate::page::{self, Frame, refusal, shelf};
+use crate::page::{self, Frame, HOME, refusal, shelf};
 use crate::shop::Shared;
 
 mod buy;
@@ -34,10 +34,32 @@ const PING_PATIENCE: Duration = Duration::from_secs(1);
 /// A form as axum reads it.
 type Sent = Result<Form<Vec<(String, String)>>, FormRejection>;
 
-/// Returns all pages.
+/// Returns all pages, and what a server of its own answers besides.
 pub(crate) fn router(shared: Shared) -> Router {
+    let own = Router::new()
+        .route("/", get(async || Redirect::to(HOME)))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .fallback(nothing);
+    guarded(pages().merge(own), shared)
+}
+
+/// Returns the pages alone, none of them at `/`, for a server that has other pages too.
+pub(crate) fn pages_beside_others(shared: Shared) -> Router {
+    guarded(pages(), shared)
+}
+
+fn guarded(router: Router<Shared>, shared: Shared) -> Router {
+    router
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(shared.clone(), guard::guard))
+        .with_state(shared)
+}
+
+fn pages() -> Router<Shared> {
     Router::new()
-        .route("/", get(shelf_page))
+        .route(HOME, get(shelf_page))
         .route("/products/{id}", get(product_page))
         .route("/cart", get(buy::cart).post(buy::change))
         .route("/orders", post(buy::order))
@@ -53,14 +75,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/lab/pause", post(lab::pause))
         .route("/lab/resume", post(lab::resume))
         .route("/theme", post(theme))
-        .route("/assets/{file}", get(asset::serve))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .fallback(nothing)
-        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(shared.clone(), guard::guard))
-        .with_state(shared)
+        .route("/shop/assets/{file}", get(asset::serve))
 }
 
 /// A form's fields; of several with one name the last.
@@ -93,7 +108,7 @@ fn fields(sent: Sent, frame: &Frame<'_>) -> Result<Fields, Response> {
 }
 
 async fn shelf_page(State(shared): State<Shared>, headers: HeaderMap) -> Response {
-    let frame = Frame::of(&shared, &headers, "/");
+    let frame = Frame::of(&shared, &headers, HOME);
     match shared.store.products().await {
         Ok(products) => shelf::shelf(&frame, &products).into_response(),
         Err(error) => unanswered(&frame, &error),
@@ -152,7 +167,7 @@ async fn theme(State(shared): State<Shared>, headers: HeaderMap, sent: Sent) -> 
 fn local(address: &str) -> &str {
     let is_plain = address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     let is_local = address.starts_with('/') && !address.starts_with("//");
-    if is_plain && is_local { address } else { "/" }
+    if is_plain && is_local { address } else { HOME }
 }
 
 async fn readyz(State(shared): State<Shared>) -> Response {
@@ -179,11 +194,11 @@ mod tests {
     fn nobody_is_sent_elsewhere() {
         for (given, expected) in [
             ("/lab", "/lab"),
-            ("//evil.example", "/"),
-            ("/\\evil.example", "/"),
-            ("https://evil.example", "/"),
-            ("/a\r\nb", "/"),
-            ("", "/"),
+            ("//evil.example", HOME),
+            ("/\\evil.example", HOME),
+            ("https://evil.example", HOME),
+            ("/a\r\nb", HOME),
+            ("", HOME),
         ] {
             assert_eq!(local(given), expected, "{given:?}");
         }

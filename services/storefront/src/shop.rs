@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{RwLockWriteGuard, Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -73,7 +73,9 @@ impl Storefront {
             tasks: TaskTracker::new(),
         });
         let (shared, pool, until) = (Arc::clone(&state), state.store.load.clone(), stop.clone());
-        state.tasks.spawn(async move { load::run(pool, wanted, &shared.load, until).await });
+        state.tasks.spawn(async move {
+            load::run(pool, wanted, &shared.load, until).await;
+        });
         Ok(Self { state, _stop: stop.drop_guard() })
     }
 
@@ -88,6 +90,35 @@ impl Storefront {
         self.state.rate.send_replace(load::bounded(per_second));
     }
 
+    /// Returns its pages alone, none of them at `/`, for a server that has other pages too. Whoever
+    /// serves them calls [`Storefront::close`] at the end.
+    pub fn pages(&self) -> Router {
+        route::pages_beside_others(Arc::clone(&self.state))
+    }
+
+    /// Makes the load stand still, once the orders under way are placed, until the guard is dropped.
+    pub async fn hold(&self) -> RwLockWriteGuard<'_, ()> {
+        self.state.load.still.write().await
+    }
+
+    /// Returns how many orders the load has placed.
+    pub fn placed(&self) -> u64 {
+        self.state.load.placed()
+    }
+
+    /// Ends streams and load, so that whoever serves the pages can end too.
+    pub fn drain(&self) {
+        self.state.stop.cancel();
+    }
+
+    /// Drains, waits for orders under way, and closes the database's connections.
+    pub async fn close(&self) {
+        self.drain();
+        self.state.tasks.close();
+        self.state.tasks.wait().await;
+        self.state.store.close().await;
+    }
+
     /// Serves the pages until `shutdown`, then ends streams, waits for orders under way, and closes
     /// the database's connections: once.
     ///
@@ -100,10 +131,7 @@ impl Storefront {
             stop.cancel();
         };
         let served = axum::serve(listener, self.router()).with_graceful_shutdown(asked).await;
-        self.state.stop.cancel();
-        self.state.tasks.close();
-        self.state.tasks.wait().await;
-        self.state.store.close().await;
+        self.close().await;
         served.map_err(Error::Serve)
     }
 }

@@ -1,4 +1,4 @@
-//! `penstock run`, `penstock dev` and `penstock demo`: settings, log, then the pipeline until a
+//! `penstock run` and `penstock dev`: settings, log, then the pipeline until a
 //! signal or a halt.
 
 use std::process::ExitCode;
@@ -7,9 +7,9 @@ use std::time::Duration;
 use cdc_runtime::process::Endpoints;
 use service_kit::telemetry::{self, Telemetry};
 
-use crate::cli::{DemoArgs, DevArgs, RunArgs};
+use crate::cli::{DevArgs, RunArgs};
 use crate::command::{block_on, put};
-use crate::demo::{self, DemoConfig};
+use crate::dev::{self, DevConfig};
 use crate::pipeline;
 use crate::report::{EXIT_FAILED, Problem};
 use crate::running::Running;
@@ -50,42 +50,25 @@ async fn run_pipeline(settings: RunSettings) -> Result<ExitCode, Problem> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a shop, everything that is kept equal to it, and the page.
+/// Runs a shop, everything that is kept equal to it, and the page; or checks that it is equal.
 ///
 /// # Errors
 /// What failed, or the halt.
 pub fn dev(args: DevArgs) -> Result<ExitCode, Problem> {
     start_log(&Telemetry { level: Some("warn".to_owned()), is_json: false })?;
-    let config = DemoConfig {
+    let usual = if args.check { ".penstock-check" } else { ".penstock-dev" };
+    let config = DevConfig {
         postgres_dir: args.postgres_dir,
-        data_dir: args.data_dir,
+        data_dir: args.data_dir.unwrap_or_else(|| usual.into()),
+        port: args.port,
         rate: args.rate,
-        check_for: Duration::ZERO,
-    };
-    block_on(async move {
-        demo::dev::run(config, service_kit::shutdown_on_signal()).await?;
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// Runs the pipeline on a database of its own.
-///
-/// # Errors
-/// What failed, or the halt.
-pub fn demo(args: DemoArgs) -> Result<ExitCode, Problem> {
-    start_log(&Telemetry { level: Some("warn".to_owned()), is_json: false })?;
-    let config = DemoConfig {
-        postgres_dir: args.postgres_dir,
-        data_dir: args.data_dir,
-        rate: args.rate,
-        check_for: Duration::from_secs(args.seconds),
     };
     block_on(async move {
         if args.check {
-            let is_equal = demo::check(config).await?;
+            let is_equal = dev::check(config, Duration::from_secs(args.seconds)).await?;
             return Ok(if is_equal { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) });
         }
-        demo::run(config, service_kit::shutdown_on_signal()).await?;
+        dev::run(config, service_kit::shutdown_on_signal()).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

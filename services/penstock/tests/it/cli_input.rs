@@ -106,7 +106,7 @@ fn bad_patterns_addresses_and_formats_are_refused() {
 
 #[test]
 fn a_bad_flag_and_a_missing_argument_are_bad_usage() {
-    for args in [&["run", "--sauce", "x"][..], &["query"], &["fly"], &["demo", "--rate", "0"]] {
+    for args in [&["run", "--sauce", "x"][..], &["query"], &["fly"], &["dev", "--rate", "0"]] {
         let ran = run(dir().path(), args);
         assert_eq!(ran.code, Some(64), "{ran:?}");
         assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);

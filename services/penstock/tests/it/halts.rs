@@ -397,7 +397,8 @@ async fn parked_records_are_shown_refused_again_and_given_up() {
 }
 
 async fn letters(started: &Started) -> Option<Vec<v1::DeadLetter>> {
-    let request = v1::ListDeadLettersRequest { projection: "duckdb".into(), limit: 10 };
+    let request =
+        v1::ListDeadLettersRequest { projection: "duckdb".into(), limit: 10, ..Default::default() };
     Some(started.pipeline.projector().dead_letters(request).await.ok()?.letters)
 }
 

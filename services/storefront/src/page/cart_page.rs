@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::cart::QUANTITY_MAX;
 use crate::format::Cents;
-use crate::page::{Frame, Tone, notice, page};
+use crate::page::{Frame, HOME, Tone, notice, page};
 use crate::store::Product;
 
 /// A form as it was sent, or as it is first shown.
@@ -41,7 +41,7 @@ pub(crate) fn cart(frame: &Frame<'_>, draft: &Draft) -> Markup {
         h1 { "Cart" }
         @if let Some((what, more)) = &draft.problem { (notice(Tone::Bad, what, more)) }
         @if draft.lines.is_empty() {
-            div.empty { p { "Nothing is in the cart." } p { a.button href="/" { "See what there is" } } }
+            div.empty { p { "Nothing is in the cart." } p { a.button href=(HOME) { "See what there is" } } }
         } @else {
             form.checkout method="post" action="/orders" {
                 // What Enter presses: the first button of a form.

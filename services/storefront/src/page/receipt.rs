@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::control::Silence;
 use crate::format::{clock, duration, millis, real, whole};
-use crate::page::{Frame, Tone, notice, page, state_mark};
+use crate::page::{Frame, HOME, Tone, notice, page, state_mark};
 use crate::store::order::{Commit, Receipt};
 use crate::trace::{Reached, Rung, is_complete};
 
@@ -50,7 +50,7 @@ pub(crate) fn receipt(frame: &Frame<'_>, receipt: &Receipt, way: &Way) -> Markup
                     }
                     tfoot { tr { th scope="row" { "Total" } td {} td.r { strong { (receipt.total.text()) } } } }
                 }
-                p.buttons { a.button href="/" { "Buy something else" } a.button href="/business" { "See the business" } }
+                p.buttons { a.button href=(HOME) { "Buy something else" } a.button href="/business" { "See the business" } }
             }
         }
     };

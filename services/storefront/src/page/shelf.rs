@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::cart::QUANTITY_MAX;
-use crate::page::{Frame, page};
+use crate::page::{Frame, HOME, page};
 use crate::store::Product;
 
 /// From how few pieces on they are counted out.
@@ -39,7 +39,7 @@ pub(crate) fn shelf(frame: &Frame<'_>, products: &[Product]) -> Markup {
 /// Draws one product.
 pub(crate) fn product(frame: &Frame<'_>, product: &Product) -> Markup {
     let body = html! {
-        p.crumbs { a href="/" { "← All things" } }
+        p.crumbs { a href=(HOME) { "← All things" } }
         article.product {
             div.panel { (product.look.picture()) }
             div {

@@ -13,7 +13,7 @@ use crate::guard;
 use crate::lab::Note;
 use crate::load::{RATE_MAX, bounded};
 use crate::page::lab::{self as drawn, Lab};
-use crate::page::{Frame, refusal};
+use crate::page::{Frame, HOME, refusal};
 use crate::route::live::{self, Next};
 use crate::route::{Fields, Sent, fields};
 use crate::shop::Shared;
@@ -187,7 +187,7 @@ async fn hold(shared: &Shared, headers: &HeaderMap, sent: Sent, is_pause: bool) 
         (format!("Resumed “{target}”."), "It catches up with what came meanwhile.")
     };
     let outcome = answer.map(|()| done.to_owned()).map_err(|silence| silence.text());
-    note(shared, &what, outcome, "/");
+    note(shared, &what, outcome, HOME);
     back()
 }
 

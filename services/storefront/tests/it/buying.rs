@@ -5,7 +5,7 @@ use crate::world::World;
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_takes_stock_and_becomes_a_receipt() {
     let world = World::alone().await;
-    let shelf = world.get("/").await;
+    let shelf = world.get("/shop").await;
     assert_eq!(shelf.status, 200);
     assert_eq!(shelf.body.matches("<svg class=\"picture\"").count(), 24);
     // GIVEN two things in the cart
@@ -132,7 +132,7 @@ async fn an_order_survives_the_loss_of_its_answer() {
     let lost = world.send(&form).await;
     assert_eq!(lost.status, 503);
     assert!(lost.body.contains("cannot be placed twice") && lost.body.contains(&form["key"]));
-    assert_eq!(world.get("/").await.status, 503);
+    assert_eq!(world.get("/shop").await.status, 503);
     assert_eq!(world.get("/readyz").await.status, 503);
     assert_eq!(world.get("/healthz").await.status, 200);
     // WHEN it is back

@@ -11,7 +11,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_has_the_policy_and_no_page_needs_more() {
     let world = World::alone().await;
-    for path in ["/", "/cart", "/business", "/lab", "/products/1", "/orders/9", "/none", "/metrics"]
+    for path in
+        ["/shop", "/cart", "/business", "/lab", "/products/1", "/orders/9", "/none", "/metrics"]
     {
         let response = world.request(Method::GET, path).send().await.unwrap();
         let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
@@ -23,7 +24,7 @@ async fn every_answer_has_the_policy_and_no_page_needs_more() {
             assert!(!body.contains(inline), "{path} has {inline}");
         }
     }
-    let page = world.get("/").await.body;
+    let page = world.get("/shop").await.body;
     let script = page.split("src=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     let response = world.request(Method::GET, script).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/javascript; charset=utf-8");
@@ -72,7 +73,7 @@ async fn the_lab_is_closed_to_the_network_unless_it_is_opened() {
         assert_eq!(world.get(path).await.status, 403);
     }
     assert_eq!(world.post("/lab/rate", &[("preset", "10")]).await.status, 403);
-    let page = world.get("/").await;
+    let page = world.get("/shop").await;
     assert!(page.status == 200 && !page.body.contains("href=\"/lab\""));
     let second = storefront::Storefront::open(opened).await.unwrap();
     drop(second.router());
@@ -83,8 +84,9 @@ async fn the_lab_is_closed_to_the_network_unless_it_is_opened() {
 async fn the_theme_is_kept_and_leads_nowhere_else() {
     let world = World::alone().await;
     let set = world.post("/theme", &[("theme", "dark"), ("back", "//evil.example")]).await;
-    assert_eq!((set.status, set.location.as_str()), (303, "/"));
-    let request = world.request(Method::GET, "/").header("cookie", "a=b; storefront_theme=dark");
+    assert_eq!((set.status, set.location.as_str()), (303, "/shop"));
+    let request =
+        world.request(Method::GET, "/shop").header("cookie", "a=b; storefront_theme=dark");
     assert!(told(request).await.body.contains("<html lang=\"en\" data-theme=\"dark\">"));
     let set = world.post("/theme", &[("theme", "\"><script>"), ("back", "/lab")]).await;
     assert!(set.cookie.contains("Max-Age=0") && set.location == "/lab", "{set:?}");

@@ -13,6 +13,15 @@ async fn the_dial_places_orders_that_move_on_and_take_no_stock() {
     assert_eq!((set.status, set.location.as_str()), (303, "/lab"));
     let moved = "SELECT count(*) FROM orders WHERE channel = 'load' AND status <> 'placed'";
     until("orders move on", PATIENCE, async || world.postgres.value(moved).await != "0").await;
+    for happens in [
+        "SELECT count(*) > 0 FROM customers WHERE name LIKE 'Customer % %'",
+        "SELECT count(*) > 0 FROM products WHERE manual LIKE 'Edition %'",
+        "SELECT count(*) > 0 FROM products WHERE price::text LIKE '%.%1'",
+        "SELECT count(*) < max(id) FROM orders",
+    ] {
+        until(happens, PATIENCE, async || world.postgres.value(happens).await == "t").await;
+    }
+    assert!(!world.get_told("/lab").await.body.contains("No order was placed."));
     // WHEN the dial is turned back
     world.shop.set_rate(0.0);
     let metrics = world.get("/metrics").await.body;
@@ -72,7 +81,7 @@ async fn breakages_change_the_source_and_leave_the_shelf_as_it_was() {
         page.contains("has a column lab_16 now") && page.contains("There are enough"),
         "{page}"
     );
-    assert!(world.get("/").await.body.matches("class=\"picture\"").count() == 24);
+    assert!(world.get("/shop").await.body.matches("class=\"picture\"").count() == 24);
     world.stop().await;
 }
 
