@@ -53,6 +53,12 @@ pub trait Classify: Error + Send + Sync + 'static {
     }
 }
 
+impl Classify for std::convert::Infallible {
+    fn class(&self) -> ErrorClass {
+        match *self {}
+    }
+}
+
 /// Renders an error and its causes in one line, outermost first, separated by `: `.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -5,6 +5,7 @@
 
 mod codec;
 mod log;
+mod membership;
 mod registry;
 mod sink;
 mod source;
@@ -13,6 +14,7 @@ pub use codec::{Decode, DecodeError, Decoded, Encode};
 pub use log::{
     AppendBatch, Checkpoint, CheckpointUpdate, EntryKey, Fetched, LogReader, LogWriter, TopicMeta,
 };
+pub use membership::{Membership, Share, Sole};
 pub use registry::{RegisteredSchema, SchemaId, SchemaRegistry, SchemaVersion, Subject, Verdict};
 pub use sink::{
     Atomicity, Epoch, Generation, OffsetRange, ParkedRecord, SettleBatch, Settlement, Sharing,

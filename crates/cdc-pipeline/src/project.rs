@@ -14,6 +14,18 @@
 //! # Failure
 //! After any error of an apply its outcome is unknown: the sink is resumed, which fences strays
 //! and reads its offsets, and the very same batch is applied again under the new epoch.
+//!
+//! # Several replicas
+//! A sink that is shared is written by several loops, each with its share of the partitions
+//! ([`Project::run_shared`]). A partition changes hands in four steps: its owner awaits what is being
+//! applied and drops what it has read; tells its membership that it holds it no more; the next owner
+//! claims it of the sink, which fences whatever the first still has under way; and reads on from the
+//! offset and the parked keys that the claim returned. The first two may be missing (the owner froze,
+//! died, or does not know yet): the claim alone is what no record is lost or doubled by.
+//!
+//! There, somebody else may have written between a failed apply and the next attempt, so nothing is
+//! kept across one but poison: the session ends, and the next begins with what the sink says. After
+//! poison nothing was applied; the batch goes on if the offsets are the same after claiming again.
 
 mod desk;
 mod pending;
@@ -30,7 +42,7 @@ use crate::batch::BatchLimits;
 use crate::capture::Backoff;
 use crate::error::{Classify, ErrorClass};
 use crate::hold::Hold;
-use crate::port::{Decode, LogReader, LogWriter, Sink};
+use crate::port::{Decode, LogReader, LogWriter, Membership, Sharing, Sink, Sole};
 use crate::retry::{Halted, RetryPolicy};
 use crate::stats::{LoopStats, State};
 
@@ -112,11 +124,37 @@ impl<R: LogReader, D: Decode, K: Sink, L: LogWriter> Project<R, D, K, L> {
     /// # Errors
     /// [`Halted`] when going on would lose data or needs a person. The sink's rows and offsets stay
     /// as they were.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Halted> {
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Halted> {
+        self.run_as(Sole, shutdown).await
+    }
+
+    /// Runs as one of several replicas that write to one shared sink: this one the partitions that
+    /// `membership` deals to it. Each replica's dead letters need a writer of their own.
+    ///
+    /// # Errors
+    /// As [`Project::run`]; at once if the sink is exclusive.
+    pub async fn run_shared(
+        self,
+        membership: impl Membership,
+        shutdown: CancellationToken,
+    ) -> Result<(), Halted> {
+        if self.sink.kind().sharing == Sharing::Exclusive {
+            let halted = Halted::new(&Error::SinkExclusive { name: self.config.name.clone() });
+            self.stats.set_state(State::Halted(halted.clone()));
+            return Err(halted);
+        }
+        self.run_as(membership, shutdown).await
+    }
+
+    async fn run_as(
+        mut self,
+        mut membership: impl Membership,
+        shutdown: CancellationToken,
+    ) -> Result<(), Halted> {
         let mut backoff = Backoff::of(self.config.retry, self.config.seed);
         loop {
             self.stats.set_state(State::Starting);
-            let session = Session::new(&mut self, &mut backoff, &shutdown);
+            let session = Session::new(&mut self, &mut membership, &mut backoff, &shutdown);
             let Err(failure) = session.run().await else {
                 self.stats.set_state(State::Stopped);
                 return Ok(());
@@ -199,6 +237,18 @@ pub enum Error {
         /// The projection.
         name: Arc<str>,
     },
+    /// Another replica wrote to a partition between two attempts of this one.
+    #[error("another replica of projection \"{name}\" has written to a partition of this one's")]
+    PartitionTaken {
+        /// The projection.
+        name: Arc<str>,
+    },
+    /// Partitions of an exclusive sink cannot be dealt out.
+    #[error("the store of projection \"{name}\" admits one writer, and cannot be shared")]
+    SinkExclusive {
+        /// The projection.
+        name: Arc<str>,
+    },
 }
 
 impl Classify for Error {
@@ -211,7 +261,9 @@ impl Classify for Error {
             | Self::PoisonWithoutKey { .. }
             | Self::KeyChangeParts { .. }
             | Self::TooManyDeadLetters { .. }
-            | Self::Superseded { .. } => ErrorClass::Fatal,
+            | Self::Superseded { .. }
+            | Self::SinkExclusive { .. } => ErrorClass::Fatal,
+            Self::PartitionTaken { .. } => ErrorClass::Fenced,
         }
     }
 
@@ -225,6 +277,8 @@ impl Classify for Error {
             Self::KeyChangeParts { .. } => "KEY_CHANGE_WITHOUT_ROW",
             Self::TooManyDeadLetters { .. } => "TOO_MANY_DEAD_LETTERS",
             Self::Superseded { .. } => "SINK_FENCED",
+            Self::PartitionTaken { .. } => "PARTITION_TAKEN",
+            Self::SinkExclusive { .. } => "SINK_EXCLUSIVE",
         })
     }
 
@@ -250,6 +304,10 @@ impl Classify for Error {
                 .to_owned(),
             Self::Superseded { .. } => {
                 "Stop the other projector, then start this one again.".to_owned()
+            }
+            Self::PartitionTaken { .. } => return None,
+            Self::SinkExclusive { .. } => {
+                "Run one replica of it; others wait until the store is free.".to_owned()
             }
         })
     }

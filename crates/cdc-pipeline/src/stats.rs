@@ -46,6 +46,15 @@ pub struct TableCounts {
     pub truncates: u64,
 }
 
+/// How many partitions a projection's loop has, and how many its topics have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Partitions {
+    /// Those that are this replica's share; all, where the store is exclusive.
+    pub held: usize,
+    /// All of the topics followed.
+    pub total: usize,
+}
+
 /// What one loop tells.
 #[derive(Debug, Default)]
 pub struct LoopStats {
@@ -78,6 +87,7 @@ struct Shared {
     tables: BTreeMap<TableName, TableCounts>,
     offsets: BTreeMap<TopicPartition, Offset>,
     end_offsets: BTreeMap<TopicPartition, Offset>,
+    partitions: Partitions,
     committed_at: Option<Timestamp>,
     written_at: Option<Timestamp>,
     marks: VecDeque<(Lsn, Timestamp)>,
@@ -124,6 +134,22 @@ impl LoopStats {
     /// Returns for each partition the high watermark as last seen (projections).
     pub fn end_offsets(&self) -> BTreeMap<TopicPartition, Offset> {
         self.lock().end_offsets.clone()
+    }
+
+    /// Returns how many partitions are this loop's (projections).
+    pub fn partitions(&self) -> Partitions {
+        self.lock().partitions
+    }
+
+    pub(crate) fn set_partitions(&self, partitions: Partitions) {
+        self.lock().partitions = partitions;
+    }
+
+    /// Tells nothing more of a partition that is another replica's now.
+    pub(crate) fn forget(&self, partition: &TopicPartition) {
+        let mut shared = self.lock();
+        shared.offsets.remove(partition);
+        shared.end_offsets.remove(partition);
     }
 
     /// Returns how many offsets lie between the sink and the log's end.

@@ -215,6 +215,10 @@ impl<K: Sink> Sink for Faulty<K> {
         self.faults.around(self.port.resume()).await
     }
 
+    async fn claim(&mut self, partitions: Vec<TopicPartition>) -> Result<SinkState, Self::Error> {
+        self.faults.around(self.port.claim(partitions)).await
+    }
+
     async fn apply(&mut self, batch: Arc<SinkBatch>) -> Result<(), Self::Error> {
         self.faults.around(self.port.apply(batch)).await
     }

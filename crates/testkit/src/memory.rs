@@ -4,12 +4,14 @@
 //! drop an adapter at any await (a crash) and open another on what was durable by then.
 
 pub mod codec;
+pub mod group;
 pub mod log;
 pub mod registry;
 pub mod sink;
 pub mod source;
 
 pub use codec::MemoryCodec;
+pub use group::{MemoryGroup, MemoryMember};
 pub use log::{MemoryLog, MemoryReader, MemoryWriter};
 pub use registry::MemoryRegistry;
 pub use sink::{MemorySink, MemoryStore};

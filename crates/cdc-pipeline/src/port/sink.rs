@@ -125,9 +125,11 @@ pub struct SinkState {
     pub generation: Generation,
     /// The epoch this opening was given: higher than every one before.
     pub epoch: Epoch,
-    /// For each partition ever applied, its topic's identity and the offset to read next.
+    /// For each partition ever applied, its topic's identity and the offset to read next. Of
+    /// [`Sink::claim`], for those that were claimed.
     pub offsets: BTreeMap<TopicPartition, (TopicId, Offset)>,
-    /// Keys with parked records, as `(partition, raw key bytes)`.
+    /// Keys with parked records, as `(partition, raw key bytes)`; of a shared sink, of the
+    /// partitions claimed and none else.
     pub parked: Vec<(TopicPartition, Bytes)>,
 }
 
@@ -141,6 +143,21 @@ pub trait SinkError: Classify {
 /// A derived store.
 ///
 /// Retrying, parking and dead letters are the project loop's business, not the sink's.
+///
+/// # Shared sinks
+/// A sink of [`Sharing::Partitioned`] has one writer for each partition: the epoch that claimed it
+/// last. It keeps that epoch and the next offset in the transaction of the rows, and refuses, with
+/// nothing changed,
+/// - with [`ErrorClass::Fenced`], a batch or a settlement that touches a partition which another
+///   epoch, or none, has claimed last;
+/// - with [`ErrorClass::Fatal`], a batch of which a range does not begin exactly at the partition's
+///   next offset, below it included.
+///
+/// Either guard alone keeps a record from being applied twice. Partitions of different writers never
+/// wait for each other longer than the store's own locks last.
+///
+/// [`ErrorClass::Fenced`]: crate::ErrorClass::Fenced
+/// [`ErrorClass::Fatal`]: crate::ErrorClass::Fatal
 pub trait Sink: Send {
     /// What can go wrong.
     type Error: SinkError;
@@ -151,16 +168,33 @@ pub trait Sink: Send {
     /// Opens the sink as its newest writer, fences earlier ones, and returns what it holds. Called
     /// at the start and after every error of [`Sink::apply`].
     ///
+    /// A shared sink begins an epoch that has claimed nothing and disturbs nobody; the offsets are
+    /// told, of other writers' partitions too, and may be past when they are read.
+    ///
     /// # Errors
     /// Transient while the store is away; fatal when it belongs to another pipeline.
     fn resume(&mut self) -> impl Future<Output = Result<SinkState, Self::Error>> + Send;
+
+    /// Makes this epoch the only writer of `partitions`, besides those it has claimed already, and
+    /// returns what the sink holds of them: whatever an earlier writer still has under way changes
+    /// nothing any more. An exclusive sink needs no claim, and is claimed whole.
+    ///
+    /// # Errors
+    /// As of [`Sink::resume`].
+    fn claim(
+        &mut self,
+        partitions: Vec<TopicPartition>,
+    ) -> impl Future<Output = Result<SinkState, Self::Error>> + Send {
+        drop(partitions);
+        self.resume()
+    }
 
     /// Applies `batch`: `Ok` means that its changes, parked records **and** next offsets are
     /// durable, and that either all of them are or none (or, version-guarded, that applying it
     /// again changes nothing).
     ///
     /// Changes below the offset the sink holds for their partition are ignored; a range that
-    /// begins above it is refused.
+    /// begins above it is refused. A shared sink refuses one that begins below it too.
     ///
     /// # Errors
     /// After any error the outcome is unknown: the only call allowed next is [`Sink::resume`].
@@ -174,7 +208,7 @@ pub trait Sink: Send {
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Returns parked records in the order of partition and offset, at most `limit`, and how many
-    /// there are.
+    /// there are; of a shared sink, those of the partitions this epoch has claimed.
     ///
     /// # Errors
     /// As of [`Sink::apply`].

@@ -83,6 +83,17 @@ impl Pending {
         self.ranges.entry(partition).or_insert((first, next)).1 = next;
     }
 
+    /// Drops what was read of `partition`, which is another replica's now.
+    pub(super) fn forget(&mut self, partition: &TopicPartition) {
+        self.items.retain(|(record, _)| record.source != *partition);
+        self.ranges.remove(partition);
+        self.held.remove(partition);
+        self.covered.remove(partition);
+        if self.ranges.is_empty() {
+            self.growth = Growth::default();
+        }
+    }
+
     pub(super) fn grow(&mut self, bytes: usize, now: Instant) {
         self.growth.add(bytes, !self.items.is_empty(), now);
     }

@@ -1,6 +1,8 @@
 //! One session of a projection: from resuming its sink until something is lost.
 
+mod cursor;
 mod settle;
+mod share;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -8,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use cdc_model::{LogRecord, Offset, Record, TableName, Timestamp, Topic, TopicId, TopicPartition};
+use cdc_model::{LogRecord, Record, TableName, Timestamp, Topic};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -16,16 +18,19 @@ use crate::capture::{Backoff, Failure};
 use crate::dead_letter::{SUFFIX, Stage, dead_letter};
 use crate::error::{Classify, ErrorClass, chain};
 use crate::port::{
-    AppendBatch, Decode, DecodeError, Decoded, Fetched, LogReader, LogWriter, Sink, SinkBatch,
-    SinkError, SinkState, TopicMeta,
+    AppendBatch, Decode, DecodeError, Decoded, Fetched, LogReader, LogWriter, Membership, Share,
+    Sharing, Sink, SinkBatch, SinkError, SinkState, TopicMeta,
 };
 use crate::project::pending::{ParkedKeys, Pending, Prepared};
 use crate::project::{Error, Project};
-use crate::stats::{LoopStats, Newest, State, TableCounts};
+use crate::stats::{LoopStats, Newest, Partitions, State, TableCounts};
+
+use cursor::Cursor;
 
 /// A session's stay in the loop's parts.
-pub(super) struct Session<'a, R, D, K, L> {
+pub(super) struct Session<'a, R, D, K, L, M> {
     project: &'a mut Project<R, D, K, L>,
+    membership: &'a mut M,
     backoff: &'a mut Backoff,
     shutdown: &'a CancellationToken,
     cursor: Cursor,
@@ -33,20 +38,22 @@ pub(super) struct Session<'a, R, D, K, L> {
     sink_state: SinkState,
     parked: ParkedKeys,
     has_dead_letter_writer: bool,
-}
-
-/// How far reading has come.
-#[derive(Debug, Default)]
-struct Cursor {
-    next: BTreeMap<TopicPartition, Offset>,
-    topic_ids: BTreeMap<TopicPartition, TopicId>,
+    /// Other replicas may write to the sink too.
+    is_shared: bool,
+    /// What this replica may write.
+    share: Share,
+    /// Topics of which a shared sink holds rows, whoever writes them.
+    topics_held: BTreeSet<Topic>,
+    /// Partitions of all topics followed.
+    partitions_total: usize,
 }
 
 type Applying<'a, E> = Pin<Box<dyn Future<Output = Result<(), E>> + Send + 'a>>;
 
-impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L> {
+impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter, M: Membership> Session<'a, R, D, K, L, M> {
     pub(super) fn new(
         project: &'a mut Project<R, D, K, L>,
+        membership: &'a mut M,
         backoff: &'a mut Backoff,
         shutdown: &'a CancellationToken,
     ) -> Self {
@@ -56,8 +63,10 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
             offsets: BTreeMap::new(),
             parked: Vec::new(),
         };
+        let is_shared = project.sink.kind().sharing == Sharing::Partitioned;
         Self {
             project,
+            membership,
             backoff,
             shutdown,
             cursor: Cursor::default(),
@@ -65,6 +74,10 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
             sink_state,
             parked: ParkedKeys::new(),
             has_dead_letter_writer: false,
+            is_shared,
+            share: Share::nothing(),
+            topics_held: BTreeSet::new(),
+            partitions_total: 0,
         }
     }
 
@@ -80,6 +93,10 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
     }
 
     async fn start(&mut self) -> Result<(), Failure> {
+        // First: what an earlier session held is given up even while the sink is away.
+        if let Some(share) = self.news().await? {
+            self.share = share;
+        }
         self.resume().await?;
         for (partition, (_, next)) in &self.sink_state.offsets {
             self.project.stats.set_offset(partition.clone(), *next);
@@ -89,7 +106,8 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
     }
 
     async fn resume(&mut self) -> Result<(), Failure> {
-        self.sink_state = self.project.sink.resume().await?;
+        let resumed = self.project.sink.resume().await?;
+        self.sink_state = if self.is_shared { self.claim_again(resumed).await? } else { resumed };
         self.parked = self.sink_state.parked.iter().cloned().collect();
         self.project.stats.set_parked_keys(self.parked.len());
         Ok(())
@@ -97,28 +115,47 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
 
     /// Looks for new topics and high watermarks, and reads the new topics too.
     async fn refresh(&mut self) -> Result<(), Failure> {
-        let follows = self.project.config.follows.clone();
-        let mut topics = self.project.reader.topics().await?;
-        topics.retain(|meta| !meta.topic.as_str().ends_with(SUFFIX) && follows(&meta.topic));
+        let mut topics = self.topics().await?;
+        if self.claim_new(&topics).await? {
+            // Until the claim another replica may have gone on past the ends known so far.
+            topics = self.topics().await?;
+        }
         let known = self.cursor.next.len();
         for meta in &topics {
-            for (partition, start) in self.cursor.take_up(meta, &self.sink_state)? {
+            for (partition, start) in self.cursor.take_up(meta, &self.share, &self.sink_state)? {
                 self.pending.begin(partition, start);
             }
             for (partition, (_, end)) in meta.topic_partitions().zip(&meta.partitions) {
-                self.project.stats.set_end_offset(partition, *end);
+                if self.share.has(&partition) {
+                    self.project.stats.set_end_offset(partition, *end);
+                }
             }
         }
         let names: BTreeSet<_> = topics.iter().map(|meta| &meta.topic).collect();
-        let gone = self.sink_state.offsets.keys().find(|p| !names.contains(&p.topic));
-        if let Some(partition) = gone {
-            return Err(Error::TopicMissing { topic: partition.topic.clone() }.into());
+        let held = self.sink_state.offsets.keys().map(|partition| &partition.topic);
+        let gone = held.chain(&self.topics_held).find(|topic| !names.contains(topic));
+        if let Some(topic) = gone {
+            return Err(Error::TopicMissing { topic: topic.clone() }.into());
         }
+        self.partitions_total = topics.iter().map(|meta| meta.partitions.len()).sum();
+        self.tell_partitions();
         if self.cursor.next.len() > known {
-            let from = self.cursor.next.iter().map(|(p, offset)| (p.clone(), *offset)).collect();
-            self.project.reader.assign(from).await?;
+            self.project.reader.assign(self.cursor.positions()).await?;
         }
         Ok(())
+    }
+
+    /// Lists the topics that are followed.
+    async fn topics(&mut self) -> Result<Vec<TopicMeta>, Failure> {
+        let follows = self.project.config.follows.clone();
+        let mut topics = self.project.reader.topics().await?;
+        topics.retain(|meta| !meta.topic.as_str().ends_with(SUFFIX) && follows(&meta.topic));
+        Ok(topics)
+    }
+
+    fn tell_partitions(&self) {
+        let (held, total) = (self.cursor.next.len(), self.partitions_total);
+        self.project.stats.set_partitions(Partitions { held, total });
     }
 
     async fn follow(&mut self) -> Result<(), Failure> {
@@ -133,6 +170,14 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
                     return lost.map_or(Ok(()), Err);
                 }
                 self.rest().await?;
+                continue;
+            }
+            // Asked for each batch too, for under load nothing below is reached.
+            if self.is_shared
+                && is_reading
+                && let Some(share) = self.news().await?
+            {
+                self.take_share(share).await?;
                 continue;
             }
             if !is_reading || due.is_some_and(|due| due <= Instant::now()) {
@@ -152,6 +197,10 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
                 () = hold.paused() => continue,
                 request = desk.next() => {
                     self.answer(request).await?;
+                    continue;
+                }
+                share = self.membership.next(&self.share) => {
+                    self.take_share(share?).await?;
                     continue;
                 }
                 fetched = reader.poll(bytes_max) => fetched,
@@ -229,7 +278,7 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
     /// Makes ready to apply again after an error: poison is parked, the sink resumed.
     async fn recover(&mut self, error: K::Error, prepared: &mut Prepared) -> Result<(), Failure> {
         let reason = chain(&error);
-        if error.class() == ErrorClass::Fenced {
+        if error.class() == ErrorClass::Fenced && !self.is_shared {
             let name = self.project.config.name.clone();
             return Err(Error::Superseded { name }.into());
         }
@@ -253,7 +302,11 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'a, R, D, K, L>
         Ok(())
     }
 
+    /// Waits before another attempt. Where others may write meanwhile, the session ends instead.
     async fn wait(&mut self, failure: Failure) -> Result<(), Failure> {
+        if self.is_shared {
+            return Err(failure);
+        }
         let waited = self.backoff.wait(&failure, &self.project.stats, self.shutdown).await;
         match waited {
             Ok(true) => Ok(()),
@@ -385,42 +438,5 @@ async fn decode<D: Decode>(
                 Err(error) => return Err(error.into()),
             },
         }
-    }
-}
-
-impl Cursor {
-    fn has_one_partition(&self, topic: &Topic) -> bool {
-        self.next.keys().filter(|partition| partition.topic == *topic).count() == 1
-    }
-
-    /// Finds where to read each partition of `meta` that is not read yet, and returns those.
-    fn take_up(
-        &mut self,
-        meta: &TopicMeta,
-        state: &SinkState,
-    ) -> Result<Vec<(TopicPartition, Offset)>, Error> {
-        let mut new = Vec::new();
-        for (partition, (first, end)) in meta.topic_partitions().zip(&meta.partitions) {
-            let start = match state.offsets.get(&partition) {
-                Some((id, _)) if *id != meta.id => {
-                    return Err(Error::TopicRecreated { topic: meta.topic.clone() });
-                }
-                Some((_, next)) if next < first || next > end => {
-                    let (first, end, wanted) = (first.0, end.0, next.0);
-                    return Err(Error::OffsetOutOfRange { partition, first, end, wanted });
-                }
-                Some((_, next)) => *next,
-                None if first.0 > 0 => {
-                    return Err(Error::BaseMissing { partition, first: first.0 });
-                }
-                None => *first,
-            };
-            self.topic_ids.insert(partition.clone(), meta.id.clone());
-            if !self.next.contains_key(&partition) {
-                self.next.insert(partition.clone(), start);
-                new.push((partition, start));
-            }
-        }
-        Ok(new)
     }
 }

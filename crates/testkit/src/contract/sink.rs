@@ -4,6 +4,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a law fails by panicking")]
 
 mod parked;
+mod shared;
 
 use std::sync::Arc;
 
@@ -19,6 +20,13 @@ use crate::fixture::{delete, insert, log_record, origin, partition, row, table, 
 pub use parked::{
     a_record_given_up_changes_nothing, a_settled_record_is_applied_once,
     parked_records_are_listed_as_they_came, parked_records_are_settled_in_order,
+};
+pub use shared::{
+    Claimed, a_batch_that_starts_elsewhere_is_refused_and_changes_nothing,
+    a_batch_with_one_partition_taken_is_refused_whole, a_claim_fences_what_is_still_under_way,
+    a_claim_tells_what_the_store_holds_of_it, opening_a_shared_sink_disturbs_nobody,
+    parked_keys_travel_with_their_partition, partitions_are_written_side_by_side,
+    two_owners_of_a_partition_apply_each_record_once, what_was_not_claimed_is_refused,
 };
 
 /// Gives the sink under test, on one store that starts empty and outlives the sinks.

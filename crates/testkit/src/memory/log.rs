@@ -97,6 +97,17 @@ impl MemoryLog {
         partitions.collect()
     }
 
+    /// Returns every partition of every topic.
+    pub fn topic_partitions(&self) -> Vec<TopicPartition> {
+        let state = self.lock();
+        let partitions = state.topics.iter().flat_map(|(topic, partitions)| {
+            let of =
+                |(index, _)| TopicPartition { topic: topic.clone(), partition: Partition(index) };
+            (0..).zip(partitions).map(of)
+        });
+        partitions.collect()
+    }
+
     /// Returns how many appends took effect.
     pub fn appends(&self) -> u64 {
         self.lock().appends

@@ -1,6 +1,9 @@
-//! A projection in memory.
+//! A projection in memory: an exclusive one, or one that replicas share by partitions.
+
+mod shared;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -19,7 +22,13 @@ pub enum Error {
     /// Another sink has been opened on the store.
     #[error("another writer has opened the store")]
     Fenced,
-    /// The batch begins after what was applied last.
+    /// Another sink has claimed a partition of the batch, or none has.
+    #[error("{partition} was claimed by another writer")]
+    Taken {
+        /// The partition.
+        partition: TopicPartition,
+    },
+    /// The batch begins after what was applied last; in a shared store, anywhere but there.
     #[error("{partition} goes on at {first}, but {stored} comes next")]
     OffsetGap {
         /// The partition.
@@ -52,7 +61,7 @@ pub enum Error {
 impl Classify for Error {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Fenced => ErrorClass::Fenced,
+            Self::Fenced | Self::Taken { .. } => ErrorClass::Fenced,
             Self::Poison { .. } => ErrorClass::Poison,
             Self::OffsetGap { .. }
             | Self::TopicRecreated { .. }
@@ -66,6 +75,7 @@ impl SinkError for Error {
         match self {
             Self::Poison { index } => Some(*index),
             Self::Fenced
+            | Self::Taken { .. }
             | Self::OffsetGap { .. }
             | Self::TopicRecreated { .. }
             | Self::UnchangedWithoutRow { .. } => None,
@@ -82,21 +92,38 @@ pub type StoredTable = BTreeMap<String, (TopicPartition, StoredRow)>;
 #[derive(Debug, Default, Clone)]
 struct State {
     epoch: u64,
+    /// The epoch that claimed each partition last, where the store is shared.
+    claims: BTreeMap<TopicPartition, u64>,
     offsets: BTreeMap<TopicPartition, (TopicId, Offset)>,
     tables: BTreeMap<TableName, StoredTable>,
     parked: Vec<ParkedRecord>,
     next_row: u64,
     poison: Option<Value>,
     applied: u64,
+    /// What the present transaction has applied.
+    effects: Vec<Effect>,
 }
+
+/// A record whose change was applied.
+pub type Effect = (TopicPartition, Offset);
 
 /// The projection's durable part; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
+    /// Every record applied from the log, settled ones left out.
+    journal: Arc<Mutex<Vec<Effect>>>,
+    /// How many batches and settlements were refused because of who brought them.
+    fenced: Arc<AtomicU64>,
+    is_shared: bool,
 }
 
 impl MemoryStore {
+    /// Makes an empty store that replicas share by partitions.
+    pub fn shared() -> Self {
+        Self { is_shared: true, ..Self::default() }
+    }
+
     /// Opens a sink on it.
     pub fn sink(&self) -> MemorySink {
         MemorySink { store: self.clone(), epoch: 0 }
@@ -130,8 +157,42 @@ impl MemoryStore {
         self.lock().applied
     }
 
+    /// Returns the records whose changes were applied, in the order they were; those settled later
+    /// are not among them.
+    #[expect(clippy::missing_panics_doc, reason = "no holder of the lock panics")]
+    pub fn effects(&self) -> Vec<Effect> {
+        self.journal.lock().expect("invariant: no holder panics").clone()
+    }
+
+    /// Returns how many batches and settlements were refused because of who brought them.
+    pub fn fenced(&self) -> u64 {
+        self.fenced.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("invariant: no holder panics")
+    }
+
+    /// Runs `change` as one transaction of the writer of `epoch`.
+    fn transact(
+        &self,
+        epoch: u64,
+        change: impl FnOnce(&mut State) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut state = self.lock();
+        if !self.is_shared && state.epoch != epoch {
+            return Err(Error::Fenced);
+        }
+        let mut next = state.clone();
+        change(&mut next).inspect_err(|error| {
+            if error.class() == ErrorClass::Fenced {
+                self.fenced.fetch_add(1, Ordering::Relaxed);
+            }
+        })?;
+        let effects = std::mem::take(&mut next.effects);
+        self.journal.lock().expect("invariant: no holder panics").extend(effects);
+        *state = next;
+        Ok(())
     }
 }
 
@@ -152,7 +213,8 @@ impl Sink for MemorySink {
     type Error = Error;
 
     fn kind(&self) -> SinkKind {
-        SinkKind { sharing: Sharing::Exclusive, atomicity: Atomicity::Transactional }
+        let sharing = if self.store.is_shared { Sharing::Partitioned } else { Sharing::Exclusive };
+        SinkKind { sharing, atomicity: Atomicity::Transactional }
     }
 
     async fn resume(&mut self) -> Result<SinkState, Error> {
@@ -160,34 +222,43 @@ impl Sink for MemorySink {
         let mut state = self.store.lock();
         state.epoch += 1;
         self.epoch = state.epoch;
-        let key = |parked: &ParkedRecord| {
-            (parked.record.source.clone(), parked.record.key.clone().unwrap_or_default())
-        };
+        let parked = if self.store.is_shared { Vec::new() } else { state.parked_keys(|_| true) };
         Ok(SinkState {
             generation: Generation(1),
             epoch: Epoch(state.epoch),
             offsets: state.offsets.clone(),
-            parked: state.parked.iter().map(key).collect(),
+            parked,
         })
+    }
+
+    async fn claim(&mut self, partitions: Vec<TopicPartition>) -> Result<SinkState, Error> {
+        if !self.store.is_shared {
+            return self.resume().await;
+        }
+        tokio::task::yield_now().await;
+        let state = self.store.lock().claim(self.epoch, &partitions);
+        tokio::task::yield_now().await;
+        Ok(state)
     }
 
     async fn apply(&mut self, batch: Arc<SinkBatch>) -> Result<(), Error> {
         tokio::task::yield_now().await;
-        {
-            let mut state = self.store.lock();
-            if state.epoch != self.epoch {
-                return Err(Error::Fenced);
+        self.store.transact(self.epoch, |state| {
+            if self.store.is_shared {
+                state.check(&batch)?;
             }
-            let mut next = state.clone();
-            next.apply(&batch)?;
-            *state = next;
-        }
+            state.apply(&batch)
+        })?;
         tokio::task::yield_now().await;
         Ok(())
     }
 
     async fn parked(&mut self, limit: usize) -> Result<(Vec<ParkedRecord>, u64), Error> {
         let mut parked = self.store.parked();
+        if self.store.is_shared {
+            let state = self.store.lock();
+            parked.retain(|parked| state.is_claimed(&parked.record.source, self.epoch));
+        }
         parked.sort_by(|a, b| place(a).cmp(&place(b)));
         let count = u64::try_from(parked.len()).unwrap_or(u64::MAX);
         parked.truncate(limit);
@@ -196,15 +267,12 @@ impl Sink for MemorySink {
 
     async fn settle(&mut self, batch: Arc<SettleBatch>) -> Result<(), Error> {
         tokio::task::yield_now().await;
-        {
-            let mut state = self.store.lock();
-            if state.epoch != self.epoch {
-                return Err(Error::Fenced);
+        self.store.transact(self.epoch, |state| {
+            if self.store.is_shared {
+                state.check_settlement(&batch)?;
             }
-            let mut next = state.clone();
-            next.settle(&batch)?;
-            *state = next;
-        }
+            state.settle(&batch)
+        })?;
         tokio::task::yield_now().await;
         Ok(())
     }
@@ -259,6 +327,7 @@ impl State {
             if is_new(&change.source, change.offset) {
                 self.change(index, change, &mut moved)?;
                 self.applied += 1;
+                self.effects.push((change.source.clone(), change.offset));
             }
         }
         self.parked.retain(|parked| {

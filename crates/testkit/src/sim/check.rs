@@ -37,6 +37,7 @@ pub(super) fn all<C: SimCodec>(world: &World<'_, C>) -> Result<(), String> {
     problems.extend(each_identity_once_and_in_order(world));
     problems.extend(sink_equals_source(world));
     problems.extend(parked_records_are_complete(world));
+    problems.extend(each_effect_once_and_in_order(world));
     problems.extend(appends_are_bounded(world));
     if problems.is_empty() {
         return Ok(());
@@ -142,6 +143,21 @@ fn parked_records_are_complete<C: SimCodec>(world: &World<'_, C>) -> Vec<String>
         if expected != offsets {
             problems.push(format!("I2: {partition} parks {offsets:?} of {expected:?}"));
         }
+    }
+    problems
+}
+
+/// Exactly once into the sink, and I2: of each partition no record is applied twice, nor after a
+/// later one.
+fn each_effect_once_and_in_order<C: SimCodec>(world: &World<'_, C>) -> Vec<String> {
+    let mut last: BTreeMap<TopicPartition, i64> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (partition, offset) in world.store.effects() {
+        let before = last.get(&partition).copied().unwrap_or(-1);
+        if offset.0 <= before {
+            problems.push(format!("{partition}: offset {} is applied after {before}", offset.0));
+        }
+        last.insert(partition, offset.0.max(before));
     }
     problems
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use crate::sim::replicas;
+
 /// The shape of one run.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -36,6 +38,12 @@ pub struct Plan {
     pub ddl_rate: f64,
     /// Share of rows that the sink can never hold.
     pub poison_rate: f64,
+    /// Projectors on one shared store; 0 is one on a store of its own.
+    pub replicas: usize,
+    /// How often a replica freezes, per poll.
+    pub freeze_rate: f64,
+    /// How often partitions are dealt anew, each time the coordinator looks.
+    pub rebalance_rate: f64,
 }
 
 impl Plan {
@@ -64,6 +72,21 @@ impl Plan {
             kill_rate: rate(dice, 0.2),
             ddl_rate: rate(dice, 0.1),
             poison_rate: if dice.random_bool(0.7) { 0.0 } else { dice.random_range(0.0..0.05) },
+            replicas: 0,
+            freeze_rate: 0.0,
+            rebalance_rate: 0.0,
+        }
+    }
+
+    /// Returns the plan of `seed` for a store that replicas share.
+    pub fn shared(seed: u64) -> Self {
+        let dice = &mut SmallRng::seed_from_u64(seed ^ 0x54a8);
+        Self {
+            partitions: dice.random_range(1..=6),
+            replicas: dice.random_range(2..=replicas::MAX),
+            freeze_rate: if dice.random_bool(0.3) { 0.0 } else { dice.random_range(0.0..0.05) },
+            rebalance_rate: if dice.random_bool(0.2) { 0.0 } else { dice.random_range(0.0..0.8) },
+            ..Self::of(seed)
         }
     }
 }

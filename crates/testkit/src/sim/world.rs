@@ -18,8 +18,11 @@ use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
 use crate::fault::{Faults, Faulty};
-use crate::memory::{MemoryDatabase, MemoryLog, MemoryStore, MemoryWriter};
+use crate::memory::{
+    MemoryDatabase, MemoryGroup, MemoryLog, MemoryReader, MemorySink, MemoryStore, MemoryWriter,
+};
 use crate::sim::crash::CrashAfter;
+use crate::sim::replicas::Replicas;
 use crate::sim::{Plan, SimCodec, check, workload};
 
 /// What a run that held came to.
@@ -33,6 +36,10 @@ pub struct Summary {
     pub projectors: usize,
     /// Records parked.
     pub parked: usize,
+    /// Times a partition was dealt to a replica.
+    pub dealt: u64,
+    /// Batches that the store refused because of who brought them.
+    pub fenced: u64,
 }
 
 pub(super) const PIPELINE: &str = "sim";
@@ -47,10 +54,18 @@ pub(super) struct World<'a, C> {
     pub(super) log: MemoryLog,
     pub(super) store: MemoryStore,
     pub(super) largest_append: Arc<AtomicUsize>,
+    pub(super) replicas: Replicas,
     faults: Faults,
     captures: AtomicUsize,
     projectors: AtomicUsize,
 }
+
+type Projector<C> = Project<
+    Faulty<MemoryReader>,
+    <C as SimCodec>::Decoder,
+    Faulty<MemorySink>,
+    Faulty<MemoryWriter>,
+>;
 
 /// Plays the plan to its end and checks everything.
 pub(super) async fn play<C: SimCodec>(plan: &Plan, codec: &C) -> Result<Summary, String> {
@@ -64,7 +79,7 @@ pub(super) async fn play<C: SimCodec>(plan: &Plan, codec: &C) -> Result<Summary,
             world.drive(dice, &calm, &rest),
             world.keep_capturing(&calm, &rest, 1),
             world.keep_standing_by(&calm, &rest),
-            world.keep_projecting(&calm, &rest),
+            world.keep_projectors(&calm, &rest),
         );
         projectors.and(captures).and(standbys).and(workload)
     };
@@ -76,6 +91,8 @@ pub(super) async fn play<C: SimCodec>(plan: &Plan, codec: &C) -> Result<Summary,
         captures: world.captures.load(Ordering::Relaxed),
         projectors: world.projectors.load(Ordering::Relaxed),
         parked: world.store.parked().len(),
+        dealt: world.replicas.group.dealt(),
+        fenced: world.store.fenced(),
     })
 }
 
@@ -83,7 +100,9 @@ impl<'a, C: SimCodec> World<'a, C> {
     fn new(plan: &'a Plan, codec: &'a C) -> Self {
         let database = MemoryDatabase::default();
         let log = MemoryLog::new(plan.partitions);
-        let store = MemoryStore::default();
+        let is_shared = plan.replicas > 0;
+        let store = if is_shared { MemoryStore::shared() } else { MemoryStore::default() };
+        let replicas = Replicas::new(MemoryGroup::new(&log, plan.seed ^ 0x9089));
         if plan.poison_rate > 0.0 {
             store.refuse(Some(workload::poison()));
         }
@@ -98,6 +117,7 @@ impl<'a, C: SimCodec> World<'a, C> {
             log,
             store,
             largest_append: Arc::default(),
+            replicas,
             faults,
             captures: AtomicUsize::new(0),
             projectors: AtomicUsize::new(0),
@@ -135,7 +155,7 @@ impl<'a, C: SimCodec> World<'a, C> {
         Err(format!("stuck: {}", check::progress(self)))
     }
 
-    fn lifetime(&self, dice: &mut SmallRng, calm: &CancellationToken) -> Option<u64> {
+    pub(super) fn lifetime(&self, dice: &mut SmallRng, calm: &CancellationToken) -> Option<u64> {
         let bound = self.plan.polls_max.filter(|_| !calm.is_cancelled())?;
         Some(dice.random_range(1..=bound))
     }
@@ -188,6 +208,17 @@ impl<'a, C: SimCodec> World<'a, C> {
         capture.run(rest.clone()).await
     }
 
+    async fn keep_projectors(
+        &self,
+        calm: &CancellationToken,
+        rest: &CancellationToken,
+    ) -> Result<(), String> {
+        match self.plan.replicas {
+            0 => self.keep_projecting(calm, rest).await,
+            _ => self.keep_replicas(calm, rest).await,
+        }
+    }
+
     /// Starts the projector again whenever it dies; sometimes a second one takes over.
     async fn keep_projecting(
         &self,
@@ -218,24 +249,28 @@ impl<'a, C: SimCodec> World<'a, C> {
     }
 
     async fn project(&self, seed: u64, rest: &CancellationToken) -> Result<(), Halted> {
+        self.projection(seed, "sim-dlq").run(rest.clone()).await
+    }
+
+    /// A projector, whose dead letters are written as `letters`.
+    pub(super) fn projection(&self, seed: u64, letters: &str) -> Projector<C> {
         self.projectors.fetch_add(1, Ordering::Relaxed);
         let mut config = ProjectConfig::new("sim", |_| true);
         config.limits = self.limits();
         config.retry = retry();
         config.seed = seed;
         config.dead_letters_max = u64::MAX;
-        let project = Project {
+        Project {
             reader: Faulty::new(self.log.reader(), self.faults.clone()),
             decoder: self.codec.decoder(),
             sink: Faulty::new(self.store.sink(), self.faults.clone()),
-            dead_letters: Faulty::new(self.log.writer("sim-dlq"), self.faults.clone()),
+            dead_letters: Faulty::new(self.log.writer(letters), self.faults.clone()),
             config,
             clock: clock(),
             stats: Arc::new(LoopStats::default()),
             hold: cdc_pipeline::Hold::default(),
             desk: cdc_pipeline::project::DeskQueue::default(),
-        };
-        project.run(rest.clone()).await
+        }
     }
 
     fn limits(&self) -> BatchLimits {

@@ -1,4 +1,4 @@
-//! The in-memory projection.
+//! The in-memory projection: exclusive, and shared.
 
 use cdc_model::{TableSchema, Value};
 use testkit::contract::sink::SinkFixture;
@@ -31,4 +31,12 @@ impl SinkFixture for Fixture {
     }
 }
 
-testkit::sink_contract!(async { Fixture::default() });
+mod exclusive {
+    testkit::sink_contract!(async { super::Fixture::default() });
+}
+
+mod shared {
+    use testkit::memory::MemoryStore;
+
+    testkit::shared_sink_contract!(async { super::Fixture(MemoryStore::shared()) });
+}

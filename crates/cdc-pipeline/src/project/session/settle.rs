@@ -6,12 +6,13 @@ use super::{Session, decode};
 use crate::capture::Failure;
 use crate::error::chain;
 use crate::port::{
-    Decode, Decoded, LogReader, LogWriter, ParkedRecord, SettleBatch, Sink, SinkError, SinkState,
+    Decode, Decoded, LogReader, LogWriter, Membership, ParkedRecord, SettleBatch, Sink, SinkError,
+    SinkState,
 };
 use crate::project::desk::{self, Candidate, DeskError, Reply, Request, Selection, Settled};
 use crate::stats::State;
 
-impl<R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'_, R, D, K, L> {
+impl<R: LogReader, D: Decode, K: Sink, L: LogWriter, M: Membership> Session<'_, R, D, K, L, M> {
     /// Waits while an operator holds the loop; the desk stays open.
     pub(super) async fn rest(&mut self) -> Result<(), Failure> {
         self.project.stats.set_state(State::Paused);
@@ -22,6 +23,10 @@ impl<R: LogReader, D: Decode, K: Sink, L: LogWriter> Session<'_, R, D, K, L> {
                 () = self.shutdown.cancelled() => break,
                 () = hold.resumed() => break,
                 request = self.project.desk.next() => Some(request),
+                share = self.membership.next(&self.share) => {
+                    self.take_share(share?).await?;
+                    continue;
+                }
                 () = tokio::time::sleep(self.project.config.refresh_interval) => None,
             };
             match request {
