@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .field_attribute("Source.state", state)
         .field_attribute("Capture.state", state)
         .field_attribute("Projection.state", state)
+        .field_attribute("Service.state", state)
         .field_attribute("StatusReply.mode", "#[serde(serialize_with = \"crate::json::mode\")]")
         .compile_fds(protox::compile([FILE], [ROOT])?)?;
     Ok(())

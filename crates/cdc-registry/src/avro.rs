@@ -119,7 +119,16 @@ impl Schema {
     /// # Errors
     /// The reason why `text` is no valid Avro schema.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        parse::parse(text)
+        parse::parse(text, &[])
+    }
+
+    /// As [`Schema::parse`], where `text` may use the named types that `others` define. Each of
+    /// those may use the types of those before it.
+    ///
+    /// # Errors
+    /// The reason why one of them is no valid Avro schema.
+    pub fn parse_with(text: &str, others: &[&str]) -> Result<Self, Invalid> {
+        parse::parse(text, others)
     }
 
     /// Returns the text it was parsed from, unchanged.

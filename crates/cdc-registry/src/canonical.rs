@@ -66,6 +66,12 @@ pub fn normalise(text: &str) -> Result<String, Invalid> {
     Ok(normal_form(&value))
 }
 
+/// Returns the normal form of a text that is JSON, without asking whether it is a valid schema: it
+/// may use types that others define.
+pub fn respell(text: &str) -> Option<String> {
+    serde_json::from_str(text).ok().map(|value| normal_form(&value))
+}
+
 fn normal_form(value: &Value) -> String {
     let mut out = String::new();
     write_type(value, "", &mut out);

@@ -18,6 +18,7 @@
 //!   deleted one is gone, and its schema's text with the last version that had it.
 
 mod decision;
+mod reference;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,11 +27,12 @@ use cdc_pipeline::port::{RegisteredSchema, SchemaId, SchemaVersion, Subject};
 use serde_json::{Map, Value};
 
 use crate::avro::Schema;
-use crate::canonical::Fingerprint;
+use crate::canonical::{self, Fingerprint};
 use crate::compatibility::Compatibility;
 use crate::store::{Include, Mode};
 
 pub use decision::{Check, Decided, Registration};
+pub use reference::{Candidate, Reference};
 
 /// A schema's text, and what else was registered with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +40,8 @@ pub struct SchemaText {
     /// The text, as it was registered.
     pub text: Arc<str>,
     /// What another registry keeps beside an Avro schema (`schemaType`, `references`, `metadata`,
-    /// `ruleSet`), word for word. A schema that has any is served, and never compared.
+    /// `ruleSet`), word for word. A schema that has any but `references` is served, and never
+    /// compared.
     pub attributes: Option<Arc<Map<String, Value>>>,
 }
 
@@ -55,6 +58,12 @@ impl SchemaText {
 
     /// Returns by what it is equal to others.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
+        if let Some(mut references) = self.references().filter(|all| !all.is_empty()) {
+            references.sort_unstable();
+            let text = canonical::respell(&self.text).unwrap_or_else(|| self.text.to_string());
+            let references = serde_json::json!(references);
+            return Fingerprint::of_bytes(format!("{references}\n{text}").as_bytes());
+        }
         if let Some(attributes) = &self.attributes {
             let whole = Value::Object(Map::clone(attributes)).to_string();
             return Fingerprint::of_bytes(format!("{whole}\n{}", self.text).as_bytes());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cdc_pipeline::port::{SchemaId, Subject};
+use cdc_pipeline::port::{SchemaId, SchemaVersion, Subject};
 use cdc_pipeline::{Classify, ErrorClass};
 
 /// Result with the crate's [`Error`].
@@ -213,6 +213,11 @@ pub enum Rule {
         /// The id.
         id: SchemaId,
     },
+    /// Other schemas refer to the version.
+    ReferenceExists {
+        /// The version.
+        version: SchemaVersion,
+    },
     /// All 31 bits of ids are given.
     IdsUsedUp,
     /// The subject's name is not allowed.
@@ -245,6 +250,7 @@ impl Rule {
             | Self::NotImport
             | Self::ImportNotEmpty
             | Self::IdTaken { .. } => 42205,
+            Self::ReferenceExists { .. } => 42206,
             Self::IdsUsedUp => 50001,
             Self::InvalidSubject => 42208,
             Self::SchemaTooLarge => 42209,
@@ -269,6 +275,9 @@ impl fmt::Display for Rule {
             Self::ImportNotEmpty => "it has live versions, so it cannot be imported into",
             Self::IdTaken { id } => {
                 return write!(f, "id {}, or the version, belongs to another schema", id.0);
+            }
+            Self::ReferenceExists { version } => {
+                return write!(f, "other schemas refer to version {}", version.0);
             }
             Self::IdsUsedUp => "all ids are given",
             Self::InvalidSubject => "the subject's name is not allowed",

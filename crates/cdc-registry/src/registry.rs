@@ -95,15 +95,6 @@ impl Registry {
         &self.shared.backend
     }
 
-    /// Tells the cache what an earlier run was told: `schema` has `id` under `subject`. Then it
-    /// serves from the first moment, and a registry that was emptied meanwhile is found out.
-    ///
-    /// # Errors
-    /// [`Error::IdsReset`] (fatal) if `id` is known to name another schema.
-    pub fn prime(&self, subject: &Subject, schema: &str, id: SchemaId) -> Result<()> {
-        self.shared.cache.insert(subject, schema, id)
-    }
-
     /// Returns the schemas that were refused and not accepted since, by subject.
     pub fn refused(&self) -> Vec<Arc<Objection>> {
         self.refusals().values().cloned().collect()

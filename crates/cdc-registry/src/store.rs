@@ -48,6 +48,16 @@ pub enum Deletion {
     Permanent,
 }
 
+impl Deletion {
+    /// Returns which versions it is about, and whose references forbid it.
+    pub(crate) fn concerns(self) -> Include {
+        match self {
+            Self::Soft => Include::Live,
+            Self::Permanent => Include::Deleted,
+        }
+    }
+}
+
 /// The registry; clones share it.
 #[derive(Clone)]
 pub struct EmbeddedRegistry {
@@ -145,7 +155,7 @@ impl EmbeddedRegistry {
         schema: &str,
         check: Check,
     ) -> Result<RegisteredSchema> {
-        let wish = Registration { schema, id: None, version: None, check };
+        let wish = Registration { schema: schema.into(), id: None, version: None, check };
         self.write(|catalog| catalog.register(subject, &wish))
     }
 

@@ -58,6 +58,7 @@ impl Process {
             is_reachable: true,
             address: self.address.clone(),
             is_standby,
+            ..v1::Service::default()
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use cdc_control::v1;
-use cdc_pipeline::port::{SchemaVersion, Subject};
+use cdc_pipeline::port::{RegisteredSchema, SchemaVersion, Subject};
 use cdc_registry::avro::Schema;
 use cdc_registry::store::Include;
-use cdc_registry::{Backend, EmbeddedRegistry, Forwarded, Registry, RestClient, diff};
+use cdc_registry::{Backend, Catalog, EmbeddedRegistry, Forwarded, Registry, RestClient, diff};
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tonic::Status;
@@ -43,10 +43,45 @@ pub async fn list(registry: &Registry, name: &str) -> Result<v1::ListSchemasRepl
             name,
         });
     }
+    found(subjects, name)
+}
+
+/// As [`list`], of what a catalogue in memory knows.
+///
+/// # Errors
+/// `NOT_FOUND` if there is no such subject.
+pub fn of_catalog(catalog: &Catalog, name: &str) -> Result<v1::ListSchemasReply, Status> {
+    let wanted = catalog.subjects(Include::Live);
+    let wanted = wanted.filter(|subject| name.is_empty() || *subject.0 == *name);
+    let tell = |subject: &Subject| {
+        let versions = catalog.versions(subject, Include::Live).into_iter();
+        let version = |at| catalog.version(subject, at, Include::Live).map(version);
+        let mut versions: Vec<_> = versions.filter_map(version).collect();
+        tell_changes(&mut versions);
+        v1::Subject {
+            name: subject.to_string(),
+            compatibility: catalog.effective_level(subject).name().to_owned(),
+            versions,
+            refused: None,
+        }
+    };
+    found(wanted.take(SUBJECTS_MAX).map(tell).collect(), name)
+}
+
+fn found(subjects: Vec<v1::Subject>, name: &str) -> Result<v1::ListSchemasReply, Status> {
     if subjects.iter().all(|subject| subject.versions.is_empty()) && !name.is_empty() {
         return Err(Status::not_found(format!("there is no subject \"{name}\"")));
     }
     Ok(v1::ListSchemasReply { subjects })
+}
+
+fn version(found: RegisteredSchema) -> v1::SchemaVersion {
+    v1::SchemaVersion {
+        version: found.version.0,
+        id: found.id.0,
+        schema_json: found.schema.to_string(),
+        changes: Vec::new(),
+    }
 }
 
 fn tell_changes(versions: &mut [v1::SchemaVersion]) {
@@ -86,17 +121,11 @@ impl Source<'_> {
             Self::Embedded(store) => {
                 let subject = Subject::new(name);
                 let numbers = store.versions(&subject, Include::Live);
-                let version = |number: SchemaVersion| {
-                    let found = store.version(&subject, number, Include::Live).ok()??;
-                    Some(v1::SchemaVersion {
-                        version: found.version.0,
-                        id: found.id.0,
-                        schema_json: found.schema.to_string(),
-                        changes: Vec::new(),
-                    })
+                let told = |number: SchemaVersion| {
+                    store.version(&subject, number, Include::Live).ok()?.map(version)
                 };
                 let numbers = numbers.map_err(|error| failed(&error))?;
-                Ok(numbers.into_iter().filter_map(version).collect())
+                Ok(numbers.into_iter().filter_map(told).collect())
             }
             Self::Rest(client) => {
                 let path = format!("/subjects/{}/versions", utf8_percent_encode(name, PLAIN));

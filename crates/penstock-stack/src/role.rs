@@ -41,6 +41,9 @@ impl Role {
     pub const ALL: [Self; 5] =
         [Self::Registry, Self::Storefront, Self::Capture, Self::Projector, Self::Dashboard];
 
+    /// Those that tell what they do over control.
+    pub const TOLD: [Self; 3] = [Self::Capture, Self::Projector, Self::Registry];
+
     /// Returns the service's name.
     pub fn name(self) -> &'static str {
         match self {
@@ -73,11 +76,10 @@ impl Role {
         let local = |port: u16| format!("127.0.0.1:{port}");
         let Some(own) = at.ports.get(&self) else { return Vec::new() };
         let url = |role| at.ports.get(&role).map_or_else(String::new, |p| local(p.http));
-        let control = [Self::Capture, Self::Projector]
-            .iter()
-            .filter_map(|role| at.ports.get(role).map(|ports| local(ports.control)))
-            .collect::<Vec<_>>()
-            .join(",");
+        let control = |roles: &[Self]| {
+            let ports = roles.iter().filter_map(|role| at.ports.get(role));
+            ports.map(|ports| local(ports.control)).collect::<Vec<_>>().join(",")
+        };
         let data_dir = dir.display().to_string();
         let listen = local(own.http);
         let pairs: Vec<(&str, String)> = match self {
@@ -85,11 +87,12 @@ impl Role {
                 ("PENSTOCK_REGISTRY_LISTEN", listen),
                 ("PENSTOCK_REGISTRY_DATA_DIR", data_dir),
                 ("PENSTOCK_REGISTRY_KAFKA", at.kafka.clone()),
+                ("PENSTOCK_REGISTRY_CONTROL__LISTEN", local(own.control)),
             ],
             Self::Storefront => vec![
                 ("PENSTOCK_STOREFRONT_LISTEN", listen),
                 ("PENSTOCK_STOREFRONT_DATABASE", at.database.clone()),
-                ("PENSTOCK_STOREFRONT_CONTROL", control),
+                ("PENSTOCK_STOREFRONT_CONTROL", control(&[Self::Capture, Self::Projector])),
                 ("PENSTOCK_STOREFRONT_DASHBOARD", format!("http://{}", url(Self::Dashboard))),
             ],
             Self::Capture | Self::Projector => {
@@ -114,7 +117,7 @@ impl Role {
             }
             Self::Dashboard => vec![
                 ("PENSTOCK_DASHBOARD_LISTEN", listen),
-                ("PENSTOCK_DASHBOARD_CONTROL", control),
+                ("PENSTOCK_DASHBOARD_CONTROL", control(&Self::TOLD)),
                 ("PENSTOCK_DASHBOARD_ACTIVITY_DIR", data_dir),
             ],
         };

@@ -139,10 +139,10 @@ impl Stack {
         Client::of_address(&format!("127.0.0.1:{port}"), None).expect("invariant: an address")
     }
 
-    /// Asks capture and the projector, and puts together what answers.
+    /// Asks capture, the projector and the registry, and puts together what answers.
     pub async fn status(&self) -> v1::StatusReply {
         let mut told = Vec::new();
-        for role in [Role::Capture, Role::Projector] {
+        for role in Role::TOLD {
             told.extend(self.control(role).status().await.ok());
         }
         cdc_control::merge(told)

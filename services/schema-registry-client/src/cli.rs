@@ -4,10 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use cdc_runtime::process::Endpoints;
 use clap::Parser;
 use service_kit::telemetry::{self, Telemetry};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
+use crate::http::users;
 use crate::problem::{EXIT_USAGE, Problem};
 use crate::settings::{ENVIRONMENT_PREFIX, Settings};
 
@@ -32,6 +35,9 @@ struct Cli {
     /// Ask this registry instead, and remember what it says in DIR
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
+    /// Let in only these users, as user:hash a line
+    #[arg(long, value_name = "FILE")]
+    users_file: Option<String>,
     /// First part of topics in previews [default: penstock]
     #[arg(long, value_name = "PREFIX")]
     topic_prefix: Option<String>,
@@ -47,6 +53,9 @@ struct Cli {
     /// Show the settings in effect, secrets masked, and stop
     #[arg(long)]
     print_config: bool,
+    /// Read a password from stdin, print a line for the file of users, and stop
+    #[arg(long, value_name = "USER")]
+    hash_password: Option<String>,
 }
 
 impl Cli {
@@ -57,6 +66,7 @@ impl Cli {
             ("kafka", &self.kafka),
             ("kafka_topic", &self.kafka_topic),
             ("upstream", &self.upstream),
+            ("users_file", &self.users_file),
             ("topic_prefix", &self.topic_prefix),
             ("semantic_gate", &self.semantic_gate),
             ("log_level", &self.log_level),
@@ -82,6 +92,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode, Problem> {
+    if let Some(user) = &cli.hash_password {
+        return hash_password(user);
+    }
     let environment = service_kit::environment(ENVIRONMENT_PREFIX);
     let settings = Settings::load(cli.config.as_deref(), &environment, &cli.flags())?;
     if cli.print_config {
@@ -97,20 +110,41 @@ fn run(cli: &Cli) -> Result<ExitCode, Problem> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
+fn hash_password(user: &str) -> Result<ExitCode, Problem> {
+    let mut password = String::new();
+    let fix = "Give the user's name, and a password on standard input.";
+    let wrong = |reason: String| Problem::usage("no line can be made of it", reason, fix);
+    std::io::stdin().read_line(&mut password).map_err(|error| wrong(error.to_string()))?;
+    let line = users::line(user, password.trim_end_matches(['\r', '\n'])).map_err(wrong)?;
+    let printed = std::io::stdout().lock().write_all(line.as_bytes());
+    Ok(if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 async fn serve(settings: Settings) -> Result<(), Problem> {
     let shutdown = service_kit::shutdown_on_signal();
-    let listen = settings.listen;
+    settings.check_access()?;
+    let endpoints = Endpoints::bind(None, settings.control()?.as_ref()).await?;
+    let (listen, data_dir) = (settings.listen, settings.data_dir.clone());
+    let is_open = settings.users_file.is_none();
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         let what = format!("cannot listen on {listen}");
         Problem::usage(what, error.to_string(), "Choose another address with --listen.")
     })?;
     let service = crate::build(settings).await?;
-    if !listen.ip().is_loopback() {
+    if is_open && !listen.ip().is_loopback() {
         tracing::warn!(%listen, "whoever reaches this address may change schemas");
     }
     let address = listener.local_addr().unwrap_or(listen);
     tracing::info!(%address, "serving the registry");
-    service.serve(listener, shutdown).await?;
+    let finished = CancellationToken::new();
+    let control = service.control(endpoints.control_address(&data_dir), shutdown.clone());
+    let serving = async {
+        let outcome = service.serve(listener, shutdown).await;
+        finished.cancel();
+        outcome
+    };
+    let (outcome, ()) = tokio::join!(serving, control.serve(endpoints, &data_dir, &finished));
+    outcome?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -2,9 +2,9 @@
 //! metrics are the same everywhere.
 //!
 //! ```text
-//! request ─> place ─> own (health, metrics, preview)
-//!               └──> upstream, if there is one ─away─> what is known of it
-//!               └──> catalogue
+//! request ─> place ─> user? ─> own (health, metrics, preview)
+//!                           ├──> upstream, if there is one ─away─> what is known of it
+//!                           └──> catalogue
 //! ```
 //!
 //! # Bounds
@@ -19,6 +19,7 @@ pub(crate) mod refusal;
 mod schemas;
 mod setting;
 mod subjects;
+pub(crate) mod users;
 mod wish;
 
 use std::sync::Arc;
@@ -99,6 +100,9 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let place = Place::parse(request.uri().path());
     let pattern = place.as_ref().map_or("(none)", Place::pattern);
     let answered = match place {
+        _ if !is_admitted(&shared, place.as_ref(), request.headers()).await => {
+            Err(Refusal::new(401, "Unauthorized"))
+        }
         Some(place) => answer(&shared, place, request).await,
         None => Err(Refusal::new(404, "HTTP 404 Not Found")),
     };
@@ -110,6 +114,14 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let response = answered.map_or_else(IntoResponse::into_response, IntoResponse::into_response);
     shared.metrics.request(pattern, response.status(), begun.elapsed());
     response
+}
+
+/// Health may be asked by everybody: who watches a process has no password of it.
+async fn is_admitted(shared: &Shared, place: Option<&Place>, headers: &HeaderMap) -> bool {
+    match (&shared.users, place) {
+        (None, _) | (_, Some(Place::Health | Place::Readiness)) => true,
+        (Some(users), _) => users.admit(headers).await,
+    }
 }
 
 async fn answer(shared: &Arc<Shared>, place: Place, request: Request) -> Answered {
@@ -156,6 +168,7 @@ pub(crate) async fn local(shared: &Arc<Shared>, call: &Call) -> Answered {
         ("GET", Place::MetadataVersion) => {
             Ok(Answer::Json(json!({ "version": env!("CARGO_PKG_VERSION"), "commitId": "" })))
         }
+        ("GET", Place::MetadataDeployment) => Ok(Answer::Json(json!({ "attributes": [] }))),
         ("GET", Place::Schemas) => schemas::list(&shared.store, query),
         ("GET", Place::SchemaById(id)) => schemas::by_id(&shared.store, id, query),
         ("GET", Place::SchemaTextById(id)) => schemas::text_by_id(&shared.store, id),
@@ -164,6 +177,9 @@ pub(crate) async fn local(shared: &Arc<Shared>, call: &Call) -> Answered {
         ("GET", Place::Subjects) => subjects::list(&shared.store, query),
         ("POST", Place::Subject(subject)) => subjects::lookup(shared, subject, call),
         ("DELETE", Place::Subject(subject)) => subjects::delete(shared, subject, query).await,
+        ("GET", Place::WithMetadata(subject)) => {
+            subjects::with_metadata(&shared.store, subject, query)
+        }
         ("GET", Place::Versions(subject)) => subjects::versions(&shared.store, subject, query),
         ("POST", Place::Versions(subject)) => subjects::register(shared, subject, call).await,
         ("GET", Place::Version(subject, at)) => {
@@ -176,7 +192,7 @@ pub(crate) async fn local(shared: &Arc<Shared>, call: &Call) -> Answered {
             subjects::version_text(&shared.store, subject, at, query)
         }
         ("GET", Place::ReferencedBy(subject, at)) => {
-            subjects::referenced_by(&shared.store, subject, at)
+            subjects::referenced_by(&shared.store, subject, at, query)
         }
         ("POST", Place::Compatibility(subject)) => compatibility::all(shared, subject, call),
         ("POST", Place::CompatibilityWith(subject, at)) => {
@@ -187,7 +203,9 @@ pub(crate) async fn local(shared: &Arc<Shared>, call: &Call) -> Answered {
         ("DELETE", Place::Config(subject)) => setting::delete_level(shared, subject.clone()).await,
         ("GET", Place::Mode(subject)) => setting::mode(&shared.store, subject.as_deref(), query),
         ("PUT", Place::Mode(subject)) => setting::set_mode(shared, subject.clone(), call).await,
-        ("DELETE", Place::Mode(subject)) => setting::delete_mode(shared, subject.clone()).await,
+        ("DELETE", Place::Mode(subject)) => {
+            setting::delete_mode(shared, subject.clone(), query).await
+        }
         _ => Err(not_allowed()),
     }
 }

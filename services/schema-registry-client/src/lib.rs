@@ -21,14 +21,17 @@
 //!
 //! # Limits
 //! - Schemas are Avro. Those of other kinds that the topic or the upstream holds are served word
-//!   for word; none is taken. References, metadata and rule sets are refused.
+//!   for word; none is taken. Schemas may refer to others. Metadata and rule sets are refused, and
+//!   with them tags; `format` changes nothing; there are no global unique ids beside the numbers.
 //! - One context, the default one.
 //! - Equal schemas share an id however they are spelt, as Confluent's does with `normalize=true`.
-//! - There is no authentication: listen on loopback, or behind something that has it.
+//! - A setting of `/config` is the compatibility level alone; there is no mode `FORWARD`.
+//! - There is HTTP Basic and no TLS: put something before it that has it.
 //!
 //! Start reading at [`build`], then `http`.
 
 pub mod cli;
+mod control;
 mod http;
 mod metrics;
 mod preview;
@@ -38,6 +41,7 @@ mod settings;
 mod store;
 mod upstream;
 
+pub use http::users::Users;
 pub use service::{Config, RegistryService, build, over};
 pub use settings::Settings;
 pub use store::kafka::KafkaStoreError;

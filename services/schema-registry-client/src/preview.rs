@@ -155,7 +155,8 @@ async fn told(
     let level = shared.store.read(|catalog| catalog.effective_level(subject)).ok();
     let reasons = match &shared.upstream {
         None => {
-            let check = |catalog: &_| compatibility::reasons(shared, catalog, subject, &schema);
+            let check =
+                |catalog: &_| compatibility::reasons(shared, catalog, subject, (&schema).into());
             match shared.store.read(check)? {
                 Ok(reasons) => reasons,
                 Err(error) => match error.objection() {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use cdc_pipeline::Classify;
+use cdc_runtime::process::EndpointError;
 
 /// Wrong usage or settings, as in `sysexits.h`.
 pub(crate) const EXIT_USAGE: u8 = 64;
@@ -47,6 +48,14 @@ impl Problem {
             text.push_str(&format!("  fix: {fix}\n"));
         }
         text
+    }
+}
+
+impl From<EndpointError> for Problem {
+    fn from(error: EndpointError) -> Self {
+        let (fix, cause) = (error.remedy(), std::error::Error::source(&error));
+        let cause = cause.map(ToString::to_string);
+        Self { what: error.to_string(), cause, fix, exit: EXIT_USAGE }
     }
 }
 

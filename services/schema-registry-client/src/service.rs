@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use axum::serve::ListenerExt as _;
 use cdc_registry::store::Include;
 use cdc_registry::{Backend, EmbeddedRegistry, Registry, RestClient};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::control::{Server, Trouble};
 use crate::http::refusal::Refusal;
+use crate::http::users::Users;
 use crate::http::{self, BODIES_MAX};
 use crate::metrics::Metrics;
 use crate::settings::{Settings, Source};
@@ -23,6 +26,9 @@ use crate::upstream::Upstream;
 
 /// How long requests may go on once the service stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// How often an upstream is asked whether it is there.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What shapes answers, wherever schemas are kept.
 #[derive(Debug, Clone)]
@@ -35,6 +41,8 @@ pub struct Config {
     pub topic_prefix: String,
     /// Where to remember what an upstream registry said.
     pub data_dir: PathBuf,
+    /// Who may ask; everybody if none.
+    pub users: Option<Users>,
 }
 
 /// What requests share.
@@ -47,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) body_bytes_max: usize,
     pub(crate) has_semantic_gate: bool,
     pub(crate) topic_prefix: String,
+    pub(crate) users: Option<Users>,
 }
 
 /// A registry that answers over HTTP.
@@ -66,6 +75,7 @@ pub async fn build(settings: Settings) -> anyhow::Result<RegistryService> {
         has_semantic_gate: settings.has_semantic_gate,
         topic_prefix: settings.topic_prefix.clone(),
         data_dir: settings.data_dir.clone(),
+        users: settings.users()?,
     };
     match settings.source()? {
         Source::Embedded => {
@@ -110,6 +120,7 @@ fn make(store: Store, upstream: Option<Upstream>, config: &Config) -> RegistrySe
         body_bytes_max: config.body_bytes_max,
         has_semantic_gate: config.has_semantic_gate,
         topic_prefix: config.topic_prefix.clone(),
+        users: config.users.clone(),
     };
     RegistryService { shared: Arc::new(shared) }
 }
@@ -118,6 +129,36 @@ impl Shared {
     /// Returns why not everything can be served, if so.
     pub(crate) fn obstacle(&self) -> Option<String> {
         self.store.obstacle()
+    }
+
+    /// Returns what keeps it from serving everything just now, also where `/readyz` is content
+    /// because reads go on.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        let known = "schemas that are known go on being served";
+        if let Some(upstream) = self.upstream.as_ref().filter(|upstream| !upstream.is_up()) {
+            let url = upstream.client.url();
+            return Some(Trouble {
+                is_lasting: false,
+                reason: format!("the upstream registry {url} does not answer; {known}"),
+                remedy: "Start the upstream registry, or correct the setting upstream.".to_owned(),
+            });
+        }
+        let (is_lasting, reason) = self.store.trouble()?;
+        let remedy = if is_lasting {
+            "Stop what else writes to the topic, restore it, and start this process anew."
+        } else {
+            "Start Kafka, or correct the settings kafka and kafka_properties."
+        };
+        Some(Trouble { is_lasting, reason, remedy: remedy.to_owned() })
+    }
+
+    /// Asks an upstream that nobody else asks, so that its absence is known before it hurts.
+    async fn watch(&self) {
+        let Some(upstream) = &self.upstream else { return std::future::pending().await };
+        loop {
+            upstream.probe().await;
+            tokio::time::sleep(PROBE_INTERVAL).await;
+        }
     }
 
     pub(crate) fn metrics_text(&self) -> Result<String, Refusal> {
@@ -152,6 +193,12 @@ impl RegistryService {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
+        // A large answer's last part must not wait for an acknowledgement.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(error = %error, "a connection waits to fill its packets");
+            }
+        });
         let serving = axum::serve(listener, self.router())
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let overtime = async {
@@ -160,6 +207,7 @@ impl RegistryService {
         };
         let outcome = tokio::select! {
             outcome = async { serving.await } => outcome.context("serving requests"),
+            () = self.shared.watch() => Ok(()),
             () = overtime => {
                 tracing::warn!("some requests did not end in time");
                 Ok(())
@@ -167,6 +215,11 @@ impl RegistryService {
         };
         self.close().await;
         outcome
+    }
+
+    /// Returns the process as control sees it.
+    pub(crate) fn control(&self, address: String, shutdown: CancellationToken) -> Server {
+        Server::new(Arc::clone(&self.shared), address, shutdown)
     }
 
     /// Stops what runs in the background. Only needed where the routes were served by another.

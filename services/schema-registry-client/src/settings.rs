@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use cdc_log_kafka::KafkaConfig;
 use cdc_registry::{Credentials, RestConfig};
+use cdc_runtime::settings::ControlConfig;
 
+use crate::http::users::Users;
 use crate::problem::Problem;
 
 /// Environment variables that begin so are settings.
@@ -31,7 +33,8 @@ impl fmt::Debug for Secret {
 /// What the service is told. With neither `kafka` nor `upstream`, schemas are kept in `data_dir`.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where to listen. Default `127.0.0.1:8081`. There is no authentication.
+    /// Where to listen. Default `127.0.0.1:8081`. Elsewhere than on loopback there must be
+    /// `users_file`, or `allow_anonymous`.
     pub listen: SocketAddr,
     /// Where schemas, or what an upstream said, are kept. Default `.penstock-registry`.
     pub data_dir: PathBuf,
@@ -51,6 +54,14 @@ pub struct Settings {
     pub upstream_password_file: Option<PathBuf>,
     /// Certificates in PEM to trust there beside the system's.
     pub upstream_ca_file: Option<PathBuf>,
+    /// A file of users, one `user:hash` a line with a bcrypt hash; everybody may ask without one.
+    pub users_file: Option<PathBuf>,
+    /// Whether everybody may ask also where the address is not on loopback. Default false.
+    pub is_anonymous_allowed: bool,
+    /// Where control is served beside the socket in `data_dir`; nowhere without it.
+    pub control_listen: Option<SocketAddr>,
+    /// A file that holds the token of control; required unless it is on loopback.
+    pub control_token_file: Option<PathBuf>,
     /// First part of topics in previews that name none. Default `penstock`.
     pub topic_prefix: String,
     /// Whether a schema that changes what values mean (a decimal's scale, a time's unit) is
@@ -77,6 +88,10 @@ impl Default for Settings {
             upstream_password: None,
             upstream_password_file: None,
             upstream_ca_file: None,
+            users_file: None,
+            is_anonymous_allowed: false,
+            control_listen: None,
+            control_token_file: None,
             topic_prefix: "penstock".to_owned(),
             has_semantic_gate: true,
             body_bytes_max: 8 << 20,
@@ -95,7 +110,7 @@ pub(crate) enum Source {
 }
 
 /// The names, as they are in a file; `kafka_properties.…` comes beside them.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 18] = [
     "listen",
     "data_dir",
     "kafka",
@@ -105,6 +120,10 @@ const NAMES: [&str; 14] = [
     "upstream_password",
     "upstream_password_file",
     "upstream_ca_file",
+    "users_file",
+    "allow_anonymous",
+    "control.listen",
+    "control.token.file",
     "topic_prefix",
     "semantic_gate",
     "body_bytes_max",
@@ -169,6 +188,12 @@ impl Settings {
             "upstream_password" => self.upstream_password = Some(Secret(text())),
             "upstream_password_file" => self.upstream_password_file = Some(PathBuf::from(value)),
             "upstream_ca_file" => self.upstream_ca_file = Some(PathBuf::from(value)),
+            "users_file" => self.users_file = Some(PathBuf::from(value)),
+            "allow_anonymous" => self.is_anonymous_allowed = flag()?,
+            "control.listen" => {
+                self.control_listen = Some(value.parse().map_err(|_| "is no address and port")?);
+            }
+            "control.token.file" => self.control_token_file = Some(PathBuf::from(value)),
             "topic_prefix" => self.topic_prefix = text(),
             "semantic_gate" => self.has_semantic_gate = flag()?,
             "body_bytes_max" => {
@@ -184,6 +209,48 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// Reads who may ask.
+    pub(crate) fn users(&self) -> anyhow::Result<Option<Users>> {
+        self.users_file.as_deref().map(Users::read).transpose()
+    }
+
+    /// Insists that who may change schemas was thought of.
+    pub(crate) fn check_access(&self) -> Result<(), Problem> {
+        let listen = self.listen;
+        if listen.ip().is_loopback() || self.users_file.is_some() || self.is_anonymous_allowed {
+            return Ok(());
+        }
+        Err(Problem::usage(
+            format!("everybody who reaches {listen} could change schemas"),
+            "listen is not on loopback, and there is no users_file",
+            "Set users_file (schema-registry-client --hash-password USER makes a line of it), \
+             listen on 127.0.0.1, or set allow_anonymous = true.",
+        ))
+    }
+
+    /// Returns where control is served beside the socket.
+    pub(crate) fn control(&self) -> Result<Option<ControlConfig>, Problem> {
+        let Some(listen) = self.control_listen else { return Ok(None) };
+        let read = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                let what = format!("cannot read the control token in {}", path.display());
+                let fix = "Give control.token.file the path of a file that this user may read.";
+                Problem::usage(what, error.to_string(), fix)
+            })?;
+            Ok::<_, Problem>(text.trim().to_owned())
+        };
+        let token = self.control_token_file.as_ref().map(read).transpose()?;
+        let token = token.filter(|token| !token.is_empty());
+        if token.is_none() && !listen.ip().is_loopback() {
+            return Err(Problem::usage(
+                format!("control would be served to everybody who reaches {listen}"),
+                "control.listen is not on loopback, and there is no token",
+                "Set control.token.file to a file that holds one, or listen on 127.0.0.1.",
+            ));
+        }
+        Ok(Some(ControlConfig { listen, token }))
     }
 
     /// Returns where schemas are kept.
@@ -242,6 +309,10 @@ impl Settings {
         line("upstream_password", self.upstream_password.as_ref().and_then(|_| own("***")));
         line("upstream_password_file", self.upstream_password_file.as_deref().and_then(path));
         line("upstream_ca_file", self.upstream_ca_file.as_deref().and_then(path));
+        line("users_file", self.users_file.as_deref().and_then(path));
+        line("allow_anonymous", Some(toml::Value::from(self.is_anonymous_allowed)));
+        line("control.listen", self.control_listen.and_then(|at| own(&at.to_string())));
+        line("control.token.file", self.control_token_file.as_deref().and_then(path));
         line("topic_prefix", own(&self.topic_prefix));
         line("semantic_gate", Some(toml::Value::from(self.has_semantic_gate)));
         line("body_bytes_max", i64::try_from(self.body_bytes_max).ok().map(toml::Value::from));

@@ -98,6 +98,14 @@ impl Store {
         }
     }
 
+    /// Returns what keeps it from taking changes just now, and whether that lasts.
+    pub(crate) fn trouble(&self) -> Option<(bool, String)> {
+        match self {
+            Self::Embedded(_) | Self::Remembered(_) => None,
+            Self::Kafka(store) => store.trouble(),
+        }
+    }
+
     /// Stops what runs in the background.
     pub(crate) async fn close(&self) {
         if let Self::Kafka(store) = self {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use axum::http::Method;
 use cdc_pipeline::port::{SchemaId, SchemaVersion, Subject};
 use cdc_registry::catalog::{Change, SchemaText};
-use cdc_registry::store::Deletion;
+use cdc_registry::store::{Deletion, Include};
 use cdc_registry::{Catalog, Compatibility, EmbeddedRegistry, Error, Forwarded, RestClient};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -54,6 +54,12 @@ impl Upstream {
     fn may_be_asked(&self) -> bool {
         let away_until = self.away_until.lock().unwrap_or_else(PoisonError::into_inner);
         away_until.is_none_or(|until| Instant::now() >= until)
+    }
+
+    /// Asks for something small, and notes whether it is answered.
+    pub(crate) async fn probe(&self) {
+        let asked = self.client.forward(Method::GET, "/schemas/types", None).await;
+        self.note(asked.as_ref().err());
     }
 
     fn note(&self, failure: Option<&Error>) {
@@ -155,7 +161,15 @@ pub(crate) async fn answer(shared: &Arc<Shared>, upstream: &Upstream, call: &Cal
 /// Answers from memory what memory can tell.
 async fn remembered(shared: &Arc<Shared>, call: &Call) -> Answered {
     let can_tell = match (call.method.as_str(), &call.place) {
-        ("GET", Place::MetadataId | Place::MetadataVersion | Place::Mode(_)) => false,
+        (
+            "GET",
+            Place::MetadataId
+            | Place::MetadataVersion
+            | Place::MetadataDeployment
+            | Place::Mode(_)
+            | Place::WithMetadata(_)
+            | Place::ReferencedBy(..),
+        ) => false,
         ("GET", _) | ("POST", Place::Root | Place::Subject(_) | Place::Versions(_)) => true,
         _ => false,
     };
@@ -165,8 +179,14 @@ async fn remembered(shared: &Arc<Shared>, call: &Call) -> Answered {
     match http::local(shared, call).await {
         Ok(answer) => Ok(Answer::Cached(Box::new(answer))),
         Err(refusal) if refusal.status == 404 => Err(upstream_needed()),
+        // What it refers to may only not be known here.
+        Err(refusal) if refusal.code == 42201 && has_references(call) => Err(upstream_needed()),
         Err(refusal) => Err(refusal),
     }
+}
+
+fn has_references(call: &Call) -> bool {
+    Wish::parse(&call.body).is_ok_and(|wish| wish.has_references())
 }
 
 /// Takes from an answer what is worth remembering.
@@ -257,26 +277,23 @@ fn version(subject: &str, told: &Map<String, Value>) -> Option<Change> {
     })
 }
 
-/// The answer to a registration tells an id only; its version is asked for, once.
+/// The answer to a registration tells an id only; the same body is looked up, once, for the version.
 async fn registered(upstream: &Upstream, subject: &str, call: &Call) -> Result<(), Refusal> {
     let Ok(wish) = Wish::parse(&call.body) else { return Ok(()) };
-    let (subject, schema) = (Subject::new(subject), wish.schema(false));
-    let known = {
-        let lookup = |catalog: &Catalog| {
-            catalog.lookup(&subject, &schema, cdc_registry::store::Include::Live)
-        };
-        upstream.memory.read(lookup).ok().flatten()
-    };
-    if known.is_some() {
+    let subject = Subject::new(subject);
+    let is_known = upstream.memory.read(|catalog| {
+        let draft = wish.draft(catalog, false).ok()?;
+        catalog.lookup(&subject, draft.candidate(), Include::Live).ok()?
+    });
+    if is_known.is_some() {
         return Ok(());
     }
-    let Ok(Some(found)) = upstream.client.lookup(&subject, &schema).await else { return Ok(()) };
-    let change = Change::Version {
-        subject,
-        version: found.version,
-        id: found.id,
-        schema: SchemaText::avro(found.schema),
-        is_deleted: false,
-    };
-    upstream.remember(move |_| vec![change]).await
+    let path = call.target.split('?').next().unwrap_or_default().trim_end_matches('/');
+    let path = path.trim_end_matches("/versions");
+    let body = std::str::from_utf8(&call.body).map_err(Refusal::malformed)?;
+    let asked = upstream.client.forward(Method::POST, path, Some(body)).await;
+    let Ok(Forwarded::Done(told)) = asked else { return Ok(()) };
+    let told = serde_json::from_slice::<Map<String, Value>>(&told).unwrap_or_default();
+    let change = version(&subject.0, &told);
+    upstream.remember(move |_| change.into_iter().collect()).await
 }

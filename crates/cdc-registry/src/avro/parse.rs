@@ -14,14 +14,20 @@ use super::{
 type Object = Map<String, Value>;
 type Result<T> = std::result::Result<T, Invalid>;
 
-pub(super) fn parse(text: &str) -> Result<Schema> {
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| Invalid(format!("not JSON at line {}", error.line())))?;
+pub(super) fn parse(text: &str, others: &[&str]) -> Result<Schema> {
     let mut parser = Parser::default();
-    let root = parser.node(&value, "")?;
+    for other in others {
+        parser.node(&json(other)?, "")?;
+    }
+    let root = parser.node(&json(text)?, "")?;
     let schema = Schema { text: Arc::from(text), root, named: parser.named };
     check_defaults(&schema)?;
     Ok(schema)
+}
+
+fn json(text: &str) -> Result<Value> {
+    let wrong = |error: serde_json::Error| Invalid(format!("not JSON at line {}", error.line()));
+    serde_json::from_str(text).map_err(wrong)
 }
 
 fn check_defaults(schema: &Schema) -> Result<()> {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use cdc_pipeline::port::{RegisteredSchema, SchemaId, SchemaVersion, Subject};
 
 use crate::avro::Schema;
-use crate::canonical::Fingerprint;
 use crate::compatibility::{self, Compatibility, Incompatibility};
 use crate::error::{Error, Objection, Result, Rule};
-use crate::store::{Deletion, Include, Mode, SCHEMA_BYTES_MAX};
+use crate::store::{Deletion, Include, Mode};
 use crate::{diff, semantic, subject};
 
-use super::{Catalog, Change, SchemaText, Version};
+use super::{Candidate, Catalog, Change, SchemaText, Version};
 
 /// An answer, and the changes that make it true. No changes: it was true already.
 pub type Decided<T> = (T, Vec<Change>);
@@ -31,8 +30,8 @@ pub enum Check {
 /// A wish to register a schema.
 #[derive(Debug, Clone, Copy)]
 pub struct Registration<'a> {
-    /// The schema's text.
-    pub schema: &'a str,
+    /// The schema.
+    pub schema: Candidate<'a>,
     /// The id it must get; only where the mode is `IMPORT`.
     pub id: Option<SchemaId>,
     /// The version it must get; outside `IMPORT` only the next one.
@@ -51,10 +50,11 @@ impl Catalog {
         subject: &Subject,
         wish: &Registration<'_>,
     ) -> Result<Decided<RegisteredSchema>> {
-        let schema = parse(subject, wish.schema)?;
+        let schema = self.parse(subject, wish.schema)?;
+        let kept = wish.schema.kept();
         if wish.id.is_none()
             && wish.version.is_none()
-            && let Some(known) = self.find(subject, &schema, Include::Live)
+            && let Some(known) = self.find(subject, &kept, Include::Live)
         {
             return Ok((known, Vec::new()));
         }
@@ -63,14 +63,13 @@ impl Catalog {
             self.check_schema(subject, &schema, wish.check)?;
         }
         let version = self.next_version(subject, wish.version, mode)?;
-        let id = self.next_id(subject, &schema, wish.id)?;
+        let id = self.next_id(subject, &kept, wish.id)?;
         if let Some(held) = self.version(subject, version, Include::Deleted) {
             let is_same = held.id == id && !self.is_deleted(subject, version);
             let taken = || refused(subject, Rule::IdTaken { id });
             return if is_same { Ok((held, Vec::new())) } else { Err(taken()) };
         }
-        let new = || SchemaText::avro(Arc::clone(schema.text()));
-        let text = self.schema(id).cloned().unwrap_or_else(new);
+        let text = self.schema(id).cloned().unwrap_or(kept);
         let registered = RegisteredSchema { id, version, schema: Arc::clone(&text.text) };
         let change = Change::Version {
             subject: subject.clone(),
@@ -86,13 +85,15 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::InvalidSchema`], [`Error::Refused`] if it is too large.
-    pub fn lookup(
+    pub fn lookup<'a>(
         &self,
         subject: &Subject,
-        schema: &str,
+        schema: impl Into<Candidate<'a>>,
         include: Include,
     ) -> Result<Option<RegisteredSchema>> {
-        Ok(self.find(subject, &parse(subject, schema)?, include))
+        let schema = schema.into();
+        self.parse(subject, schema)?;
+        Ok(self.find(subject, &schema.kept(), include))
     }
 
     /// Tells why `schema` could not be registered under `subject`, or `None` if it could.
@@ -100,9 +101,14 @@ impl Catalog {
     /// # Errors
     /// [`Error::InvalidSchema`], [`Error::Refused`] if it is too large; [`Error::Incompatible`] if
     /// a version cannot be compared at all.
-    pub fn check(&self, subject: &Subject, schema: &str) -> Result<Option<Incompatibility>> {
-        let schema = parse(subject, schema)?;
-        if self.find(subject, &schema, Include::Live).is_some() {
+    pub fn check<'a>(
+        &self,
+        subject: &Subject,
+        schema: impl Into<Candidate<'a>>,
+    ) -> Result<Option<Incompatibility>> {
+        let candidate = schema.into();
+        let schema = self.parse(subject, candidate)?;
+        if self.find(subject, &candidate.kept(), Include::Live).is_some() {
             return Ok(None);
         }
         self.incompatibility(subject, &schema)
@@ -112,13 +118,13 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::check`].
-    pub fn check_against(
+    pub fn check_against<'a>(
         &self,
         subject: &Subject,
-        schema: &str,
+        schema: impl Into<Candidate<'a>>,
         version: SchemaVersion,
     ) -> Result<Option<Incompatibility>> {
-        let schema = parse(subject, schema)?;
+        let schema = self.parse(subject, schema.into())?;
         let level = self.effective_level(subject);
         compatibility::check(level, &schema, [self.parsed(subject, &schema, version)])
     }
@@ -128,8 +134,12 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::InvalidSchema`], [`Error::Refused`] if it is too large.
-    pub fn meaning_changes(&self, subject: &Subject, schema: &str) -> Result<Vec<String>> {
-        let schema = parse(subject, schema)?;
+    pub fn meaning_changes<'a>(
+        &self,
+        subject: &Subject,
+        schema: impl Into<Candidate<'a>>,
+    ) -> Result<Vec<String>> {
+        let schema = self.parse(subject, schema.into())?;
         Ok(self.semantic_objection(subject, &schema).map(|found| found.reasons).unwrap_or_default())
     }
 
@@ -137,7 +147,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::Refused`] if there is no such subject, if it is softly deleted already, or not yet,
-    /// or read-only.
+    /// or read-only, or if schemas of other subjects refer to it.
     pub fn delete_subject(
         &self,
         subject: &Subject,
@@ -153,6 +163,10 @@ impl Catalog {
         };
         if let Some(rule) = rule {
             return Err(refused(subject, rule));
+        }
+        let include = deletion.concerns();
+        for version in self.versions(subject, include) {
+            self.check_unreferenced(subject, version, include, Some(subject))?;
         }
         match deletion {
             Deletion::Soft => {
@@ -173,7 +187,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::Refused`] if there is no such version, if it is softly deleted already, or not yet,
-    /// or read-only.
+    /// or read-only, or if other schemas refer to it.
     pub fn delete_version(
         &self,
         subject: &Subject,
@@ -187,6 +201,9 @@ impl Catalog {
             let rule = if is_known { Rule::VersionNotFound } else { Rule::SubjectNotFound };
             return Err(refused(subject, rule));
         };
+        if deletion == Deletion::Permanent || !is_deleted {
+            self.check_unreferenced(subject, version, deletion.concerns(), None)?;
+        }
         let changes = match (deletion, is_deleted) {
             (Deletion::Soft, true) => return Err(refused(subject, Rule::VersionSoftDeleted)),
             (Deletion::Permanent, false) => {
@@ -270,10 +287,10 @@ impl Catalog {
     fn find(
         &self,
         subject: &Subject,
-        schema: &Schema,
+        schema: &SchemaText,
         include: Include,
     ) -> Option<RegisteredSchema> {
-        let fingerprint = Fingerprint::of(schema);
+        let fingerprint = schema.fingerprint();
         let id = self.id_of(&fingerprint)?;
         let is_equal = |found: &Version| {
             let text = || self.schema(found.id).map(SchemaText::fingerprint);
@@ -372,10 +389,10 @@ impl Catalog {
     fn next_id(
         &self,
         subject: &Subject,
-        schema: &Schema,
+        schema: &SchemaText,
         wanted: Option<SchemaId>,
     ) -> Result<SchemaId> {
-        let fingerprint = Fingerprint::of(schema);
+        let fingerprint = schema.fingerprint();
         if let Some(id) = wanted {
             let held = self.schema(id).map(SchemaText::fingerprint);
             let is_taken = held.is_some_and(|held| held != fingerprint);
@@ -408,10 +425,9 @@ impl Catalog {
     ) -> Result<(SchemaVersion, Schema)> {
         let found = self.version(subject, version, Include::Deleted);
         let found = found.ok_or_else(|| refused(subject, Rule::VersionNotFound))?;
-        let is_plain = self.schema(found.id).is_some_and(|schema| schema.attributes.is_none());
-        match Schema::parse(&found.schema) {
-            Ok(schema) if is_plain => Ok((version, schema)),
-            _ => Err(Error::Incompatible(Box::new(Objection {
+        match self.schema(found.id).and_then(|kept| self.parse_kept(kept)) {
+            Some(schema) => Ok((version, schema)),
+            None => Err(Error::Incompatible(Box::new(Objection {
                 subject: subject.clone(),
                 schema: Arc::clone(new.text()),
                 reasons: vec![format!(
@@ -426,14 +442,4 @@ impl Catalog {
 
 fn refused(subject: &Subject, rule: Rule) -> Error {
     Error::Refused { subject: subject.clone(), rule }
-}
-
-fn parse(subject: &Subject, schema: &str) -> Result<Schema> {
-    if schema.len() > SCHEMA_BYTES_MAX {
-        return Err(refused(subject, Rule::SchemaTooLarge));
-    }
-    Schema::parse(schema).map_err(|error| Error::InvalidSchema {
-        subject: subject.clone(),
-        reason: error.to_string(),
-    })
 }

@@ -2,7 +2,7 @@
 
 use cdc_pipeline::port::{SchemaId, SchemaVersion, Subject};
 
-use super::{Catalog, Change, Check, Registration, SchemaText};
+use super::{Candidate, Catalog, Change, Check, Reference, Registration, SchemaText};
 use crate::error::{Error, Rule};
 use crate::store::{Deletion, Include, Mode};
 use crate::{Compatibility, Result};
@@ -16,7 +16,7 @@ fn s() -> Subject {
 }
 
 fn wish(schema: &str) -> Registration<'_> {
-    Registration { schema, id: None, version: None, check: Check::Meaning }
+    Registration { schema: schema.into(), id: None, version: None, check: Check::Meaning }
 }
 
 fn import(schema: &str, id: u32, version: Option<u32>) -> Registration<'_> {
@@ -126,4 +126,65 @@ fn a_subject_deleted_up_to_a_version_keeps_later_ones() {
     catalog.apply(&Change::DeleteSubject { subject: s(), through });
     assert_eq!(catalog.versions(&s(), Include::Live), [SchemaVersion(2)]);
     assert_eq!(catalog.latest(&s(), Include::Live).unwrap().version.0, 2);
+}
+
+const USER: &str = r#"{"type":"record","name":"shop.User","fields":[{"name":"id","type":"long"}]}"#;
+const ORDER: &str = r#"{"type":"record","name":"shop.Order","fields":[
+    {"name":"user","type":"shop.User"}]}"#;
+
+fn refers(name: &str, subject: &str, version: u32) -> Reference {
+    Reference { name: name.to_owned(), subject: subject.to_owned(), version }
+}
+
+#[test]
+fn a_schema_uses_the_types_of_those_it_refers_to() {
+    let mut catalog = Catalog::default();
+    let (user, order) = (Subject::new("user"), Subject::new("order"));
+    take(&mut catalog, |c| c.register(&user, &wish(USER))).unwrap();
+    let references = [refers("shop.User", "user", 1)];
+    let with =
+        |text| Registration { schema: Candidate { text, references: &references }, ..wish(text) };
+    assert!(matches!(catalog.register(&order, &wish(ORDER)), Err(Error::InvalidSchema { .. })));
+    let first = take(&mut catalog, |c| c.register(&order, &with(ORDER))).unwrap();
+    assert_eq!(first.id.0, 2);
+    // However it is spelt; but not if it refers to something else.
+    let spaced = ORDER.replace(':', " : ");
+    let found =
+        catalog.lookup(&order, Candidate { text: &spaced, references: &references }, Include::Live);
+    assert_eq!(found.unwrap(), Some(first));
+    let missing = [refers("shop.User", "user", 2)];
+    let missing = Candidate { text: ORDER, references: &missing };
+    let error = catalog.lookup(&order, missing, Include::Live).unwrap_err().to_string();
+    let words = "No schema reference found for subject \"user\" and version 2";
+    assert!(error.ends_with(words), "{error}");
+
+    // What is referred to is compared, too.
+    let changed = USER.replace("long", "string");
+    take(&mut catalog, |c| c.set_level(Some(&user), Some(Compatibility::None))).unwrap();
+    take(&mut catalog, |c| c.register(&user, &wish(&changed))).unwrap();
+    let second = [refers("shop.User", "user", 2)];
+    let changed = Candidate { text: ORDER, references: &second };
+    let found = catalog.check(&order, changed).unwrap().unwrap();
+    assert_eq!(found.differences[0].kind.name(), "TYPE_MISMATCH");
+}
+
+#[test]
+fn what_others_refer_to_is_not_deleted() {
+    let mut catalog = Catalog::default();
+    let (user, order) = (Subject::new("user"), Subject::new("order"));
+    take(&mut catalog, |c| c.register(&user, &wish(USER))).unwrap();
+    let references = [refers("shop.User", "user", 1)];
+    let schema = Candidate { text: ORDER, references: &references };
+    take(&mut catalog, |c| c.register(&order, &Registration { schema, ..wish(ORDER) })).unwrap();
+    let version = SchemaVersion(1);
+    let exists = Rule::ReferenceExists { version };
+    assert_eq!(rule(catalog.delete_subject(&user, Deletion::Soft)), exists);
+    assert_eq!(rule(catalog.delete_version(&user, version, Deletion::Soft)), exists);
+    take(&mut catalog, |c| c.delete_subject(&order, Deletion::Soft)).unwrap();
+    take(&mut catalog, |c| c.delete_subject(&user, Deletion::Soft)).unwrap();
+    // A softly deleted schema can come back, so what it refers to stays.
+    assert_eq!(rule(catalog.delete_subject(&user, Deletion::Permanent)), exists);
+    take(&mut catalog, |c| c.delete_subject(&order, Deletion::Permanent)).unwrap();
+    take(&mut catalog, |c| c.delete_subject(&user, Deletion::Permanent)).unwrap();
+    assert_eq!(catalog.schemas_len(), 0);
 }

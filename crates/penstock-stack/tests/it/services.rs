@@ -15,7 +15,7 @@ async fn services_are_killed_restarted_and_stopped_without_loss() {
     // One picture of several processes.
     let status = stack.status().await;
     let names: Vec<_> = status.services.iter().map(|service| service.name.as_str()).collect();
-    assert_eq!(names, ["capture", "projector"]);
+    assert_eq!(names, ["capture", "projector", "schema-registry-client"]);
     let projections: Vec<_> = status.projections.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(projections, PROJECTIONS);
 

@@ -1,6 +1,6 @@
 //! The processes that are asked.
 
-use cdc_control::v1::Service;
+use cdc_control::v1::{Service, State};
 use maud::{Markup, html};
 
 use crate::format::{self, known};
@@ -48,6 +48,12 @@ fn table(moment: &Moment) -> Markup {
                     tbody { @for service in &moment.status.services { (row(service, moment)) } }
                 }
             }
+            @for service in moment.status.services.iter().filter(|service| is_hampered(service)) {
+                div.notice.refused {
+                    p { (page::state_mark(Tone::Behind)) " " strong { (service.name) } ": " (format::folded_at(&service.reason, 500)) }
+                    @if !service.remedy.is_empty() { p.remedy { (service.remedy) } }
+                }
+            }
             @for seat in moment.absent() {
                 @if let Some((reason, remedy)) = &seat.trouble {
                     div.notice.refused {
@@ -60,11 +66,17 @@ fn table(moment: &Moment) -> Markup {
     }
 }
 
+fn is_hampered(service: &Service) -> bool {
+    service.is_reachable && !service.reason.is_empty()
+}
+
 fn row(service: &Service, moment: &Moment) -> Markup {
-    let (tone, word) = match (service.is_reachable, service.is_standby) {
-        (false, _) => (Tone::Halted, "does not answer"),
-        (true, true) => (Tone::Busy, "standby"),
-        (true, false) => (Tone::Ok, "answers"),
+    let (tone, word) = match (service.is_reachable, service.is_standby, service.state()) {
+        (false, _, _) => (Tone::Halted, "does not answer"),
+        (true, true, _) => (Tone::Busy, "standby"),
+        (true, false, State::Halted) => (Tone::Halted, "halted"),
+        (true, false, State::Waiting) => (Tone::Behind, "degraded"),
+        (true, false, _) => (Tone::Ok, "answers"),
     };
     let is_asked = moment.seats.iter().any(|seat| seat.endpoint == service.address);
     let uptime = (service.uptime_ms > 0 && service.is_reachable)

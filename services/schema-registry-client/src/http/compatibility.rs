@@ -2,6 +2,7 @@
 
 use cdc_pipeline::port::Subject;
 use cdc_registry::Catalog;
+use cdc_registry::catalog::Candidate;
 use cdc_registry::store::Include;
 use serde_json::json;
 
@@ -13,9 +14,12 @@ use super::{Answer, Answered, Call};
 
 pub(super) fn all(shared: &Shared, subject: &str, call: &Call) -> Answered {
     let subject = Subject::new(subject);
-    let schema = Wish::parse(&call.body)?.schema(false);
-    let reasons = shared.store.read(|catalog| reasons(shared, catalog, &subject, &schema))?;
-    verdict(call, &subject, reasons)
+    let wish = Wish::parse(&call.body)?;
+    let reasons = shared.store.read(|catalog| {
+        let draft = wish.draft(catalog, call.query.is("normalize"))?;
+        Ok(reasons(shared, catalog, &subject, draft.candidate()))
+    })?;
+    verdict(call, &subject, reasons?)
 }
 
 /// Tells all that forbids a schema: the subject's level and, unless that is `NONE`, the gate.
@@ -23,7 +27,7 @@ pub(crate) fn reasons(
     shared: &Shared,
     catalog: &Catalog,
     subject: &Subject,
-    schema: &str,
+    schema: Candidate<'_>,
 ) -> cdc_registry::Result<Vec<String>> {
     let is_known = catalog.lookup(subject, schema, Include::Live)?.is_some();
     let mut reasons = catalog.check(subject, schema)?.map(|f| f.messages()).unwrap_or_default();
@@ -35,7 +39,7 @@ fn gate(
     shared: &Shared,
     catalog: &Catalog,
     subject: &Subject,
-    schema: &str,
+    schema: Candidate<'_>,
     is_known: bool,
 ) -> cdc_registry::Result<Vec<String>> {
     let level = catalog.effective_level(subject);
@@ -47,17 +51,21 @@ fn gate(
 
 pub(super) fn with(shared: &Shared, (subject, at): (&str, &str), call: &Call) -> Answered {
     let (subject, at) = (Subject::new(subject), parse_version(at)?);
-    let schema = Wish::parse(&call.body)?.schema(false);
+    let wish = Wish::parse(&call.body)?;
     let reasons = shared.store.read(|catalog| {
+        let draft = wish.draft(catalog, call.query.is("normalize"))?;
         let latest = || catalog.latest(&subject, Include::Live).map(|found| found.version);
-        let Some(version) = at.or_else(latest) else { return Ok(Ok(Vec::new())) };
+        let Some(version) = at.or_else(latest) else {
+            // With nothing to compare it to, it must still be a schema.
+            return Ok(catalog.check(&subject, draft.candidate()).map(|_| Vec::new()));
+        };
         if catalog.version(&subject, version, Include::Live).is_none() {
             return Err(Refusal::version_not_found(version.0));
         }
-        let checked = catalog.check_against(&subject, &schema, version);
+        let checked = catalog.check_against(&subject, draft.candidate(), version);
         Ok(checked.map(|found| found.map(|found| found.messages()).unwrap_or_default()))
-    })??;
-    verdict(call, &subject, reasons)
+    })?;
+    verdict(call, &subject, reasons?)
 }
 
 fn verdict(call: &Call, subject: &Subject, reasons: cdc_registry::Result<Vec<String>>) -> Answered {

@@ -14,6 +14,7 @@ pub(crate) enum Place {
     VersionsOfId(String),
     Subjects,
     Subject(String),
+    WithMetadata(String),
     Versions(String),
     Version(String, String),
     VersionText(String, String),
@@ -25,6 +26,7 @@ pub(crate) enum Place {
     Contexts,
     MetadataId,
     MetadataVersion,
+    MetadataDeployment,
     Preview,
     Health,
     Readiness,
@@ -52,6 +54,7 @@ impl Place {
             ["schemas", "ids", id, "versions"] => Self::VersionsOfId(own(id)),
             ["subjects"] => Self::Subjects,
             ["subjects", subject] => Self::Subject(own(subject)),
+            ["subjects", subject, "metadata"] => Self::WithMetadata(own(subject)),
             ["subjects", subject, "versions"] => Self::Versions(own(subject)),
             ["subjects", subject, "versions", at] => Self::Version(own(subject), own(at)),
             ["subjects", subject, "versions", at, "schema"] => {
@@ -71,6 +74,7 @@ impl Place {
             ["contexts"] => Self::Contexts,
             ["v1", "metadata", "id"] => Self::MetadataId,
             ["v1", "metadata", "version"] => Self::MetadataVersion,
+            ["v1", "metadata", "deployment"] => Self::MetadataDeployment,
             ["preview"] => Self::Preview,
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Readiness,
@@ -91,6 +95,7 @@ impl Place {
             Self::VersionsOfId(_) => "/schemas/ids/{id}/versions",
             Self::Subjects => "/subjects",
             Self::Subject(_) => "/subjects/{subject}",
+            Self::WithMetadata(_) => "/subjects/{subject}/metadata",
             Self::Versions(_) => "/subjects/{subject}/versions",
             Self::Version(..) => "/subjects/{subject}/versions/{version}",
             Self::VersionText(..) => "/subjects/{subject}/versions/{version}/schema",
@@ -104,6 +109,7 @@ impl Place {
             Self::Contexts => "/contexts",
             Self::MetadataId => "/v1/metadata/id",
             Self::MetadataVersion => "/v1/metadata/version",
+            Self::MetadataDeployment => "/v1/metadata/deployment",
             Self::Preview => "/preview",
             Self::Health => "/healthz",
             Self::Readiness => "/readyz",
@@ -143,6 +149,11 @@ impl Query {
     /// Returns the first value of `name`.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns all values of `name`.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
     /// Whether `name` is `true`.

@@ -2,7 +2,7 @@
 //! clients match on all three.
 
 use axum::body::Body;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cdc_pipeline::port::{SchemaId, SchemaVersion, Subject};
 use cdc_pipeline::{Classify, ErrorClass};
@@ -64,17 +64,19 @@ impl Refusal {
     }
 
     pub(crate) fn malformed(reason: impl std::fmt::Display) -> Self {
-        Self::new(422, format!("the request body cannot be read: {reason}"))
+        Self::new(400, format!("the request body cannot be read: {reason}"))
+    }
+
+    pub(crate) fn invalid_schema(reason: impl std::fmt::Display) -> Self {
+        Self::new(42201, format!("Invalid schema of type AVRO, details: {reason}"))
     }
 
     /// Tells a registry's error in Confluent's words.
     pub(crate) fn of(error: &Error, subject: &Subject, version: Option<SchemaVersion>) -> Self {
         match error {
-            Error::InvalidSchema { reason, .. } => {
-                Self::new(42201, format!("Invalid schema of type AVRO, details: {reason}"))
-            }
+            Error::InvalidSchema { reason, .. } => Self::invalid_schema(reason),
             Error::Incompatible(objection) | Error::Semantic(objection) => Self::new(
-                409,
+                40901,
                 format!(
                     "Schema being registered is incompatible with an earlier schema for subject \
                      \"{subject}\", details: [{}]",
@@ -126,6 +128,11 @@ impl Refusal {
             Rule::IdTaken { id } => {
                 format!("Overwrite new schema with id {} in context . is not permitted.", id.0)
             }
+            Rule::ReferenceExists { version } => format!(
+                "One or more references exist to the schema \
+                 {{magic=1,keytype=SCHEMA,subject={subject},version={}}}.",
+                version.0
+            ),
             Rule::SchemaTooLarge => {
                 "Register operation failed because schema is too large".to_owned()
             }
@@ -157,6 +164,10 @@ impl IntoResponse for Refusal {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
+        if self.status == 401 {
+            let scheme = HeaderValue::from_static("Basic realm=\"schema registry\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
         response
     }
 }
@@ -186,6 +197,9 @@ mod tests {
         check(Rule::ReadOnly, 422, 42205, "Subject s in context . is in read-only mode");
         let invalid = "The specified subject 's' is not a valid.";
         check(Rule::InvalidSubject, 422, 42208, invalid);
+        let referred = "One or more references exist to the schema \
+                        {magic=1,keytype=SCHEMA,subject=s,version=3}.";
+        check(Rule::ReferenceExists { version: SchemaVersion(3) }, 422, 42206, referred);
         let large = "Register operation failed because schema is too large";
         check(Rule::SchemaTooLarge, 422, 42209, large);
     }

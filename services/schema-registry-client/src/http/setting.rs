@@ -12,6 +12,7 @@ use crate::store::Store;
 
 use super::place::Query;
 use super::refusal::Refusal;
+use super::wish::read_json;
 use super::{Answer, Answered, Call};
 
 fn subject_of(name: Option<&str>) -> Option<Subject> {
@@ -39,7 +40,7 @@ pub(super) fn level(store: &Store, subject: Option<&str>, query: &Query) -> Answ
 
 /// Reads a body with one setting. What else Confluent knows may be there, without a value.
 fn setting(body: &[u8], name: &str) -> Result<Option<String>, Refusal> {
-    let body: Map<String, Value> = serde_json::from_slice(body).map_err(Refusal::malformed)?;
+    let body: Map<String, Value> = read_json(body)?;
     let mut found = None;
     for (key, value) in body {
         match value {
@@ -132,7 +133,20 @@ pub(super) async fn set_mode(
     Ok(Answer::Json(json!({ "mode": mode.name() })))
 }
 
-pub(super) async fn delete_mode(shared: &Arc<Shared>, subject: Option<String>) -> Answered {
+pub(super) async fn delete_mode(
+    shared: &Arc<Shared>,
+    subject: Option<String>,
+    query: &Query,
+) -> Answered {
+    if subject.is_none() && query.is("recursive") {
+        let cleared = shared.store.write(|catalog| {
+            let (was, mut changes) = catalog.set_mode(None, None, false)?;
+            changes.extend(catalog.clear_modes());
+            Ok((was, changes))
+        });
+        let was = cleared.await.map_err(|error| error.refusal(&everything(), None))?;
+        return Ok(Answer::Json(json!({ "mode": was.unwrap_or_default().name() })));
+    }
     let named = subject.clone();
     let was = change_mode(shared, subject, None, false).await?;
     match (was, named) {

@@ -6,7 +6,7 @@ use cdc_pipeline::port::{RegisteredSchema, SchemaVersion, Subject};
 use cdc_registry::Catalog;
 use cdc_registry::catalog::{Check, Registration};
 use cdc_registry::store::{Deletion, Include};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::service::Shared;
 use crate::store::Store;
@@ -33,12 +33,19 @@ pub(super) fn versions(store: &Store, subject: &str, query: &Query) -> Answered 
     let subject = Subject::new(subject);
     let is_only_deleted = query.is("deletedOnly");
     let include = if is_only_deleted { Include::Deleted } else { include(query) };
+    let is_signed = query.is("deletedAsNegative");
     let versions = store.read(|catalog| {
-        let versions = catalog.versions(&subject, include);
+        let is_deleted = |version: &SchemaVersion| catalog.is_deleted(&subject, *version);
         let is_wanted =
-            |version: &SchemaVersion| !is_only_deleted || catalog.is_deleted(&subject, *version);
-        let is_known = !versions.is_empty();
-        is_known.then(|| versions.into_iter().filter(is_wanted).map(|v| v.0).collect::<Vec<_>>())
+            |version: &SchemaVersion| is_signed || !is_only_deleted || is_deleted(version);
+        let told = |version: SchemaVersion| {
+            let is_negative = is_signed && is_deleted(&version);
+            if is_negative { -i64::from(version.0) } else { i64::from(version.0) }
+        };
+        let all = if is_signed { Include::Deleted } else { include };
+        let versions = catalog.versions(&subject, all).into_iter();
+        let is_known = catalog.has_subject(&subject, include);
+        is_known.then(|| versions.filter(is_wanted).map(told).collect::<Vec<_>>())
     })?;
     let versions = versions.ok_or_else(|| Refusal::subject_not_found(&subject))?;
     Ok(Answer::Json(json!(query.page(versions))))
@@ -78,41 +85,47 @@ pub(super) fn version_text(store: &Store, subject: &str, at: &str, query: &Query
     found.map(|found| Answer::Text(found.schema.to_string()))
 }
 
-/// Which schemas refer to a version, of those that another registry left in the topic.
-pub(super) fn referenced_by(store: &Store, subject: &str, at: &str) -> Answered {
+/// Which schemas refer to a version.
+pub(super) fn referenced_by(store: &Store, subject: &str, at: &str, query: &Query) -> Answered {
     let (subject, at) = (Subject::new(subject), parse_version(at)?);
     let ids = store.read(|catalog| {
         let version = find(catalog, &subject, at, Include::Deleted)?.version;
-        Ok(referrers(catalog, &subject, version))
+        let ids = catalog.referrers((&subject, version), include(query), None);
+        Ok(ids.into_iter().map(|id| id.0).collect())
     })?;
-    ids.map(|ids| Answer::Json(json!(ids)))
+    ids.map(|ids: Vec<u32>| Answer::Json(json!(query.page(ids))))
 }
 
-fn referrers(catalog: &Catalog, subject: &Subject, version: SchemaVersion) -> Vec<u32> {
-    let mut ids = Vec::new();
-    for other in catalog.subjects(Include::Live) {
-        for (_, found) in catalog.all(other).filter(|(_, found)| !found.is_deleted) {
-            let attributes = catalog.schema(found.id).and_then(|schema| schema.attributes.as_ref());
-            let references = attributes.and_then(|all| all.get("references")?.as_array());
-            let is_this = |reference: &Value| {
-                reference["subject"] == *subject.0 && reference["version"] == version.0
-            };
-            if references.is_some_and(|all| all.iter().any(is_this)) {
-                ids.push(found.id.0);
-            }
+/// The newest version with some metadata, which only schemas of another registry have.
+pub(super) fn with_metadata(store: &Store, subject: &str, query: &Query) -> Answered {
+    let subject = Subject::new(subject);
+    let include = include(query);
+    let wanted: Vec<_> = query.all("key").zip(query.all("value")).collect();
+    let has_all = |catalog: &Catalog, found: &RegisteredSchema| {
+        let schema = catalog.schema(found.id);
+        let attributes = schema.and_then(|schema| schema.attributes.as_ref());
+        let properties = attributes.and_then(|all| all.get("metadata")?.get("properties"));
+        wanted.iter().all(|(key, value)| properties.is_some_and(|all| all[*key] == **value))
+    };
+    let found = store.read(|catalog| {
+        let versions = catalog.versions(&subject, include).into_iter().rev();
+        let mut versions = versions.filter_map(|at| catalog.version(&subject, at, include));
+        match versions.find(|found| has_all(catalog, found)) {
+            Some(found) => Ok(versioned_body(catalog, &subject, &found)),
+            None if catalog.has_subject(&subject, include) => Err(Refusal::schema_not_found(None)),
+            None => Err(Refusal::subject_not_found(&subject)),
         }
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    ids
+    })?;
+    found.map(Answer::Json)
 }
 
 pub(super) fn lookup(shared: &Shared, subject: &str, call: &Call) -> Answered {
     let subject = Subject::new(subject);
-    let schema = Wish::parse(&call.body)?.schema(call.query.is("normalize"));
+    let wish = Wish::parse(&call.body)?;
     let include = include(&call.query);
     let found = shared.store.read(|catalog| {
-        let found = catalog.lookup(&subject, &schema, include);
+        let draft = wish.draft(catalog, call.query.is("normalize"))?;
+        let found = catalog.lookup(&subject, draft.candidate(), include);
         let found = found.map_err(|error| Refusal::of(&error, &subject, None))?;
         match found {
             Some(found) => Ok(versioned_body(catalog, &subject, &found)),
@@ -133,10 +146,11 @@ pub(super) async fn register(shared: &Arc<Shared>, subject: &str, call: &Call) -
     check_context(&subject)?;
     let wish = Wish::parse(&call.body)?;
     let (id, version) = (wish.id()?, wish.version()?);
-    let schema = wish.schema(call.query.is("normalize"));
+    let is_normalised = call.query.is("normalize");
+    let draft = shared.store.read(|catalog| wish.draft(catalog, is_normalised))??;
     if id.is_none() && version.is_none() {
         // What producers ask at every start: known is known, whatever became of the journal.
-        let lookup = |catalog: &Catalog| catalog.lookup(&subject, &schema, Include::Live);
+        let lookup = |catalog: &Catalog| catalog.lookup(&subject, draft.candidate(), Include::Live);
         if let Ok(Some(known)) = shared.store.read(lookup)? {
             return Ok(Answer::Json(json!({ "id": known.id.0 })));
         }
@@ -149,7 +163,8 @@ pub(super) async fn register(shared: &Arc<Shared>, subject: &str, call: &Call) -
     let decide = {
         let subject = subject.clone();
         move |catalog: &Catalog| {
-            catalog.register(&subject, &Registration { schema: &schema, id, version, check })
+            let schema = draft.candidate();
+            catalog.register(&subject, &Registration { schema, id, version, check })
         }
     };
     let registered = shared.store.write(decide).await;

@@ -47,6 +47,8 @@ use super::record::{self, Said};
 const STEP_MAX: Duration = Duration::from_secs(15);
 /// How often a write is decided anew before it is refused.
 const ATTEMPTS_MAX: u32 = 5;
+/// How often Kafka is asked whether it is there, and how long it may take to answer.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Why the topic cannot be used; fatal settings end the start.
@@ -75,6 +77,8 @@ struct State {
     halt: Option<String>,
     /// Why the topic is not read just now.
     trouble: Option<String>,
+    /// Why Kafka did not tell the topic's end when it was asked last.
+    silence: Option<String>,
 }
 
 impl KafkaStore {
@@ -97,6 +101,8 @@ impl KafkaStore {
         });
         let (follower, stop) = (Arc::clone(&store), store.stop.clone());
         store.tasks.spawn(async move { stop.run_until_cancelled(follower.follow()).await });
+        let (watcher, stop) = (Arc::clone(&store), store.stop.clone());
+        store.tasks.spawn(async move { stop.run_until_cancelled(watcher.watch()).await });
         Ok(store)
     }
 
@@ -115,6 +121,32 @@ impl KafkaStore {
             None => "the topic of schemas is being read".to_owned(),
         };
         state.halt.clone().or_else(|| (!state.is_loaded).then(loading))
+    }
+
+    /// Returns what keeps it from taking changes, and whether that lasts.
+    pub(crate) fn trouble(&self) -> Option<(bool, String)> {
+        let is_halted = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(silence) = state.silence.as_ref().filter(|_| state.is_loaded) {
+                let known = "schemas that are known go on being served";
+                return Some((false, format!("Kafka does not answer: {silence}; {known}")));
+            }
+            state.halt.is_some()
+        };
+        self.obstacle().map(|reason| (is_halted, reason))
+    }
+
+    /// Asks Kafka now and then whether it is there.
+    async fn watch(&self) {
+        loop {
+            let silence = match tokio::time::timeout(WATCH_INTERVAL, self.topic.end()).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(cdc_pipeline::error::chain(&error)),
+                Err(_) => Some("it says nothing".to_owned()),
+            };
+            self.change(|state| state.silence = silence);
+            tokio::time::sleep(WATCH_INTERVAL).await;
+        }
     }
 
     /// Reads the catalogue.

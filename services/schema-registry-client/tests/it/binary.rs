@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::world::PATIENCE;
 
-fn program(dir: &Path, args: &[&str]) -> Command {
+pub(crate) fn program(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_schema-registry-client"));
     command.current_dir(dir).args(args).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
@@ -45,7 +45,7 @@ fn settings_are_printed_without_secrets_and_bad_ones_are_told() {
 }
 
 /// Kills the program if the test fails.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {

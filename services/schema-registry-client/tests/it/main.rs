@@ -6,8 +6,11 @@ mod world;
 
 mod binary;
 mod clients;
+mod control;
 mod kafka_store;
 mod preview;
+mod references;
 mod refusals;
 mod rest;
 mod upstream;
+mod users;

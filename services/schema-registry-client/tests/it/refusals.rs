@@ -12,9 +12,9 @@ async fn bad_input_is_refused_with_its_code() {
     registry.register("s", A).await;
     let versions = "/subjects/s/versions";
     for (body, status, code) in [
-        ("{", 422, 422),
+        ("{", 400, 400),
         ("[]", 422, 42201),
-        ("[7]", 422, 422),
+        ("[7]", 400, 400),
         ("", 422, 422),
         ("{}", 422, 42201),
         (r#"{"schema":"{}"}"#, 422, 42201),
@@ -26,8 +26,11 @@ async fn bad_input_is_refused_with_its_code() {
             422,
             42201,
         ),
-        (r#"{"schema":7}"#, 422, 422),
-        (r#"{"schema":"\"int\"","id":4294967296}"#, 422, 422),
+        (r#"{"schema":"\"int\"","references":[{"name":"a"}]}"#, 422, 42201),
+        (r#"{"schema":"\"int\"","references":7}"#, 400, 400),
+        (r#"{"schema":"\"int\"","ruleSet":{}}"#, 422, 42201),
+        (r#"{"schema":7}"#, 400, 400),
+        (r#"{"schema":"\"int\"","id":4294967296}"#, 400, 400),
     ] {
         let (found, text, _) =
             registry.send(Method::POST, versions, Some((V1, body.to_owned()))).await;
@@ -79,6 +82,8 @@ async fn settings_that_are_none_are_refused_with_their_code() {
         ("/config", json!({ "compatibility": "LOUD" }), 42203),
         ("/config", json!({}), 42203),
         ("/config/s", json!({ "compatibility": "FULL", "normalize": true }), 422),
+        ("/mode/__GLOBAL", json!({ "mode": "READONLY" }), 42208),
+        ("/config/__EMPTY", json!({ "compatibility": "FULL" }), 42208),
         ("/mode", json!({ "mode": "FORWARD" }), 42204),
         ("/mode/s", json!({ "mode": null }), 42204),
     ] {

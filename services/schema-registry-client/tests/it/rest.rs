@@ -40,6 +40,11 @@ async fn schemas_are_registered_found_and_listed() {
     assert_eq!(registry.get("/schemas/ids/2/versions").await.body, places);
     assert_eq!(registry.get("/schemas/types").await.body, json!(["AVRO"]));
     assert_eq!(registry.get("/contexts").await.body, json!(["."]));
+    assert_eq!(registry.post("/", json!({})).await.body, json!({}));
+    let deployment = registry.get("/v1/metadata/deployment").await.body;
+    assert_eq!(deployment, json!({ "attributes": [] }));
+    assert_eq!(registry.get("/v1/metadata/id").await.body["scope"]["path"], json!([]));
+    assert!(registry.get("/v1/metadata/version").await.body["version"].is_string());
     let all = registry.get("/schemas?latestOnly=true&subjectPrefix=t-").await.body;
     assert_eq!(all, json!([second]));
     assert_eq!(registry.get("/schemas").await.body.as_array().unwrap().len(), 3);
@@ -80,6 +85,12 @@ async fn deletion_is_soft_first_and_then_permanent() {
     assert_eq!(registry.get("/subjects/s/versions").await.body, json!([2]));
     assert_eq!(registry.get("/subjects/s/versions?deleted=true").await.body, json!([1, 2]));
     assert_eq!(registry.get("/subjects/s/versions?deletedOnly=true").await.body, json!([1]));
+    let signed = registry.get("/subjects/s/versions?deletedAsNegative=true").await.body;
+    assert_eq!(signed, json!([-1, 2]));
+    assert_eq!(registry.get("/subjects/s/metadata").await.body["version"], 2);
+    let told = registry.get("/subjects/s/metadata?key=owner&value=me").await;
+    assert_eq!(told.refusal(), (404, 40403, "Schema not found"));
+    assert_eq!(registry.get("/subjects/none/metadata").await.refusal().1, 40401);
     assert_eq!(registry.get("/schemas/ids/1").await.status, 200);
     assert_eq!(registry.post("/subjects/s", schema(A)).await.refusal().1, 40403);
     assert_eq!(registry.post("/subjects/s?deleted=true", schema(A)).await.body["version"], 1);
@@ -123,10 +134,18 @@ async fn compatibility_is_checked_and_explained() {
     assert_eq!(registry.post(&format!("{all}/9"), schema(A)).await.refusal().1, 40402);
     let none = registry.post("/compatibility/subjects/none/versions/latest", schema(A)).await;
     assert_eq!(none.body, json!({ "is_compatible": true }));
+    for path in ["none/versions/latest", "none/versions", "s/versions", "s/versions/1"] {
+        let path = format!("/compatibility/subjects/{path}");
+        assert_eq!(registry.post(&path, schema("{}")).await.refusal().1, 42201, "{path}");
+        let told = registry.post(&format!("{path}?verbose=true"), schema("{}")).await.body;
+        let message = told["messages"][0].as_str().unwrap();
+        assert_eq!(told["is_compatible"], false);
+        assert!(message.starts_with("Invalid schema of type AVRO, details: "), "{told}");
+    }
 
     let told = registry.post("/subjects/s/versions", schema(INCOMPATIBLE)).await;
     let (status, code, message) = told.refusal();
-    assert_eq!((status, code), (409, 409));
+    assert_eq!((status, code), (409, 40901));
     let words = "Schema being registered is incompatible with an earlier schema for subject \"s\", \
                  details: [{errorType:'READER_FIELD_MISSING_DEFAULT_VALUE'";
     assert!(message.starts_with(words), "{message}");
@@ -200,7 +219,19 @@ async fn levels_and_modes_are_set_asked_and_removed() {
     let taken = registry.post("/subjects/s/versions", json!({ "schema": A, "id": 77 })).await;
     let message = "Overwrite new schema with id 77 in context . is not permitted.";
     assert_eq!(taken.refusal(), (422, 42205, message));
-    registry.put("/mode", json!({ "mode": "READWRITE" })).await;
+    registry.put("/mode/s", json!({ "mode": "IMPORT" })).await;
+    let told = registry.put("/mode?force=true", json!({ "mode": "READONLY_OVERRIDE" })).await;
+    assert_eq!(told.status, 200);
+    let override_told = registry.delete("/subjects/s").await;
+    let words = "Subject s in context . is in read-only mode";
+    assert_eq!(override_told.refusal(), (422, 42205, words));
+    assert_eq!(
+        registry.get("/mode/t?defaultToGlobal=true").await.body["mode"],
+        "READONLY_OVERRIDE"
+    );
+    let told = registry.delete("/mode?recursive=true").await;
+    assert_eq!(told.body, json!({ "mode": "READONLY_OVERRIDE" }));
+    assert_eq!(registry.get("/mode/s").await.refusal().1, 40409);
     let told = registry.post("/subjects/s/versions", json!({ "schema": A, "id": 9 })).await;
     assert_eq!(told.refusal(), (422, 42205, "Subject s in context . is not in import mode"));
     assert_eq!(registry.register("t", "\"int\"").await, 78);
@@ -251,6 +282,7 @@ async fn it_is_embedded_over_a_registry_that_is_open() {
         has_semantic_gate: true,
         topic_prefix: "shop".to_owned(),
         data_dir: dir.path().join("unused"),
+        users: None,
     };
     let service = schema_registry_client::over(&shared, &config).await.unwrap();
     let nested = axum::Router::new().nest("/registry", service.router());

@@ -48,7 +48,7 @@ assert client.get_schema(1).schema_str == FIRST
 wrong = Schema(INCOMPATIBLE, "AVRO")
 assert client.test_compatibility("orders-value", Schema(SECOND, "AVRO"))
 assert not client.test_compatibility("orders-value", wrong)
-refused(409, client.register_schema, "orders-value", wrong)
+refused(40901, client.register_schema, "orders-value", wrong)
 refused(42201, client.register_schema, "orders-value", Schema("{}", "AVRO"))
 refused(42201, client.register_schema, "p", Schema('syntax = "proto3";', "PROTOBUF"))
 refused(40401, client.get_latest_version, "none")
