@@ -67,7 +67,7 @@ impl Users {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let mut hashes = BTreeMap::new();
+        let (mut hashes, mut cost) = (BTreeMap::new(), 0);
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -80,6 +80,7 @@ impl Users {
             if parts.get_cost() > COST_MAX {
                 return Err(wrong(&format!("the cost of its hash is above {COST_MAX}")));
             }
+            cost = cost.max(parts.get_cost());
             if hashes.insert(user.to_owned(), hash.to_owned()).is_some() {
                 return Err(wrong("its user was there before"));
             }
@@ -87,7 +88,7 @@ impl Users {
         if hashes.is_empty() {
             return Err("are none".to_owned());
         }
-        let nobody = bcrypt::hash(STANDARD.encode(random()?), COST);
+        let nobody = bcrypt::hash(STANDARD.encode(random()?), cost);
         let nobody = nobody.map_err(|error| error.to_string())?;
         Ok(Self(Arc::new(Inner {
             hashes,
