@@ -136,6 +136,26 @@ mod tests {
     }
 
     #[test]
+    fn a_process_without_parts_adds_its_line_alone() {
+        let mut service =
+            v1::Service { name: "schema-registry-client".into(), ..Default::default() };
+        service.set_state(v1::State::Waiting);
+        let registry = || v1::StatusReply { services: vec![service.clone()], ..Default::default() };
+        let capture = || of_capture(v1::State::Running);
+        for told in [vec![registry(), capture()], vec![capture(), registry()]] {
+            let merged = merge(told);
+            assert_eq!(merged.capture.map(|capture| capture.state()), Some(v1::State::Running));
+            assert!(merged.source.is_some() && merged.projections.is_empty());
+            let told: Vec<_> = merged.services.iter().map(|s| (&*s.name, s.state())).collect();
+            let expected = [
+                ("capture", v1::State::Unspecified),
+                ("schema-registry-client", v1::State::Waiting),
+            ];
+            assert_eq!(told, expected);
+        }
+    }
+
+    #[test]
     fn who_leads_wins_over_who_waits_in_either_order() {
         use v1::State::{Running, Waiting};
         for states in [[Running, Waiting], [Waiting, Running]] {
