@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use cdc_pipeline::dead_letter::SUFFIX;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
@@ -46,7 +47,7 @@ pub struct KafkaConfig {
 }
 
 /// Properties on which exactly-once, order or fencing rest.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 16] = [
     "bootstrap.servers",
     "metadata.broker.list",
     "transactional.id",
@@ -57,6 +58,8 @@ const RESERVED: [&str; 14] = [
     "enable.auto.commit",
     "auto.offset.reset",
     "enable.partition.eof",
+    "partition.assignment.strategy",
+    "group.instance.id",
     "allow.auto.create.topics",
     "delivery.report.only.error",
     "message.timeout.ms",
@@ -102,7 +105,9 @@ impl KafkaConfig {
                 return refuse(name, "is set by Penstock, for its guarantees rest on it");
             }
         }
-        for config in [self.producer("check"), self.reader(), self.inspector()] {
+        for config in
+            [self.producer("check"), self.reader(), self.inspector(), self.member("check", None)]
+        {
             config.create_native_config().map_err(|error| Error::of_property(&error))?;
         }
         Ok(())
@@ -162,6 +167,29 @@ impl KafkaConfig {
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "50");
         overlay(config, &self.consumer_properties)
+    }
+
+    /// Settings of a client that is in `group`, with a fixed seat if it has an `instance`, and reads
+    /// nothing.
+    pub(crate) fn member(&self, group: &str, instance: Option<&str>) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "latest")
+            .set("allow.auto.create.topics", "false")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            // How soon new topics and partitions are dealt out.
+            .set("topic.metadata.refresh.interval.ms", "5000")
+            .set("topic.blacklist", format!("^.*[.]{}$", SUFFIX.trim_start_matches('.')))
+            .set("queued.min.messages", "1")
+            .set("queued.max.messages.kbytes", "1");
+        let mut config = overlay(config, &self.consumer_properties);
+        config.set("group.id", group);
+        if let Some(instance) = instance {
+            config.set("group.instance.id", instance);
+        }
+        config
     }
 
     /// Settings of a consumer that only answers questions, about uncommitted offsets too.

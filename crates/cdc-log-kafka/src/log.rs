@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{KafkaConfig, KafkaReader, KafkaWriter, Result};
+use crate::{KafkaConfig, KafkaMember, KafkaReader, KafkaWriter, Result};
 
 /// An event log on a Kafka cluster. Cheap to clone; holds no connection.
 #[derive(Debug, Clone)]
@@ -29,5 +29,14 @@ impl KafkaLog {
     /// Returns a reader with nothing assigned.
     pub fn reader(&self) -> KafkaReader {
         KafkaReader::new(Arc::clone(&self.config))
+    }
+
+    /// Returns a seat in the consumer group `group`, for one of several replicas of a projection that
+    /// follow the topics whose names begin with `prefix`. It joins when it is first asked.
+    ///
+    /// With an `instance`, which no other replica has at the same time, a replica that ends and comes
+    /// back within `session.timeout.ms` finds its partitions waiting.
+    pub fn member(&self, group: &str, instance: Option<&str>, prefix: &str) -> KafkaMember {
+        KafkaMember::new(Arc::clone(&self.config), group, instance, prefix)
     }
 }

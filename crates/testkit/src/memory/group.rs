@@ -84,6 +84,11 @@ impl MemoryGroup {
         self.followed().len() > self.lock().targets.len()
     }
 
+    /// Returns whether every member has something.
+    pub fn is_even(&self) -> bool {
+        self.lock().members.values().all(|member| !member.share.is_empty())
+    }
+
     fn followed(&self) -> Vec<TopicPartition> {
         let mut partitions = self.log.topic_partitions();
         partitions.retain(|partition| !partition.topic.as_str().ends_with(SUFFIX));

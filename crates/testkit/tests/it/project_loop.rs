@@ -11,7 +11,11 @@ use cdc_pipeline::stats::LoopStats;
 use cdc_pipeline::{Clock, ErrorClass, Hold};
 use testkit::fault::{Fault, Faults, Faulty};
 use testkit::fixture;
-use testkit::memory::{MemoryCodec, MemoryLog, MemoryStore};
+use testkit::memory::codec::MemoryDecoder;
+use testkit::memory::{
+    MemoryCodec, MemoryGroup, MemoryLog, MemoryMember, MemoryReader, MemorySink, MemoryStore,
+    MemoryWriter,
+};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -53,18 +57,32 @@ impl Bench {
     }
 
     async fn project_with(&self, hold: Hold, desk: DeskQueue) -> Result<(), Halted> {
-        let project = Project {
+        self.projection("dead-letters", hold, desk).run(CancellationToken::new()).await
+    }
+
+    /// One of several replicas, in the seat `member`.
+    async fn replica(&self, name: &str, member: MemoryMember) -> Result<(), Halted> {
+        let project = self.projection(name, Hold::default(), DeskQueue::default());
+        project.run_shared(member, CancellationToken::new()).await
+    }
+
+    fn projection(
+        &self,
+        dead_letters: &str,
+        hold: Hold,
+        desk: DeskQueue,
+    ) -> Project<MemoryReader, MemoryDecoder, Faulty<MemorySink>, MemoryWriter> {
+        Project {
             reader: self.log.reader(),
             decoder: self.codec.decoder(),
             sink: Faulty::new(self.store.sink(), self.faults.clone()),
-            dead_letters: self.log.writer("dead-letters"),
+            dead_letters: self.log.writer(dead_letters),
             config: ProjectConfig::new("test", |_| true),
             clock: Clock::new(|| Timestamp(0)),
             stats: Arc::new(LoopStats::default()),
             hold,
             desk,
-        };
-        project.run(CancellationToken::new()).await
+        }
     }
 
     /// Waits until the store is as `is_reached` says.
@@ -219,4 +237,100 @@ async fn a_paused_projection_applies_what_it_read_and_waits_with_its_desk_open()
         () = play => {}
         halted = bench.project_with(hold.clone(), queue) => panic!("{halted:?}"),
     }
+}
+
+#[tokio::test]
+async fn an_exclusive_sink_is_not_dealt_out() {
+    let bench = Bench::new(3, []);
+    let group = MemoryGroup::new(&bench.log, 0);
+    let halted = bench.replica("a", group.member(0, true)).await.unwrap_err();
+    assert_eq!(halted.code, "SINK_EXCLUSIVE", "{halted:?}");
+}
+
+#[tokio::test]
+async fn a_shared_sink_alone_is_its_only_owners() {
+    let bench = Bench { store: MemoryStore::shared(), ..Bench::new(3, []) };
+    let t = fixture::table("t");
+    let rows: Vec<_> =
+        (0..30).map(|id| fixture::insert(&t, fixture::origin(16, 0), id, "v")).collect();
+    let play = async {
+        bench.append(&[&t], &rows).await;
+        bench.until(|store| store.applied() == 30).await;
+    };
+    tokio::select! {
+        () = play => {}
+        halted = bench.project() => panic!("{halted:?}"),
+    }
+    assert_eq!(bench.store.fenced(), 0);
+}
+
+/// That a replica reads one partition of a topic does not mean that the topic has one.
+#[tokio::test]
+async fn a_key_change_halts_also_where_the_share_is_one_partition() {
+    let bench = Bench { store: MemoryStore::shared(), ..Bench::new(2, []) };
+    let (group, t) = (MemoryGroup::new(&bench.log, 7), fixture::table("t"));
+    let row = |id| fixture::insert(&t, fixture::origin(16, 0), id, "v");
+    bench.append(&[&t], &(0..20).map(row).collect::<Vec<_>>()).await;
+    let moved = |id| {
+        let mut moved = fixture::update(&t, fixture::origin(64, 0), fixture::row(2, "v"));
+        moved.before = Some(fixture::key_image(id));
+        moved.after = Some(vec![Value::Int64(100 + id), Value::Unchanged].into_iter().collect());
+        moved
+    };
+    let play = async {
+        bench.until(|store| store.applied() == 20).await;
+        group.rebalance();
+        while !group.is_even() {
+            tokio::task::yield_now().await;
+            group.rebalance();
+        }
+        bench.append(&[&t], &(0..20).map(moved).collect::<Vec<_>>()).await;
+        std::future::pending::<()>().await;
+    };
+    group.rebalance();
+    let (a, b) = tokio::select! {
+        () = play => unreachable!(),
+        both = async { tokio::join!(
+            bench.replica("a", group.member(0, true)),
+            bench.replica("b", group.member(1, true)),
+        ) } => both,
+    };
+    for halted in [a, b] {
+        assert_eq!(halted.unwrap_err().code, "KEY_CHANGE_WITHOUT_ROW");
+    }
+}
+
+/// What one replica parked, the next one follows, and settles.
+#[tokio::test]
+async fn parked_keys_are_found_by_the_next_owner() {
+    let bench = Bench { store: MemoryStore::shared(), ..Bench::new(1, []) };
+    bench.store.refuse(Some(Value::text("bad")));
+    let (group, t) = (MemoryGroup::new(&bench.log, 0), fixture::table("t"));
+    let at = |lsn| fixture::origin(lsn, 0);
+    bench.append(&[&t], &[fixture::insert(&t, at(16), 1, "bad")]).await;
+    group.rebalance();
+    let first = async { bench.until(|store| store.parked().len() == 1).await };
+    tokio::select! {
+        () = first => {}
+        halted = bench.replica("a", group.member(0, true)) => panic!("{halted:?}"),
+    }
+    let (window, queue) = desk();
+    let play = async {
+        bench.append(&[&t], &[fixture::update(&t, at(32), fixture::row(1, "follows"))]).await;
+        bench.until(|store| store.parked().len() == 2).await;
+        bench.store.refuse(None);
+        assert_eq!(window.replay(Selection::All).await.unwrap().settled, 2);
+        bench.append(&[&t], &[fixture::update(&t, at(48), fixture::row(1, "newest"))]).await;
+        bench.until(|store| store.offsets().values().any(|next| next.0 == 3)).await;
+    };
+    let second = bench.projection("b", Hold::default(), queue);
+    tokio::select! {
+        () = play => {}
+        halted = second.run_shared(group.member(1, true), CancellationToken::new()) => {
+            panic!("{halted:?}")
+        }
+    }
+    let rows: Vec<_> = bench.store.rows().into_values().flatten().collect();
+    assert_eq!(rows.len(), 1);
+    assert!(format!("{:?}", rows[0]["v"]).contains("newest"), "{rows:?}");
 }
