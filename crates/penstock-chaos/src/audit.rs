@@ -8,7 +8,7 @@
 //!   log as a row read);
 //! - the identities in the log: none twice, those of streamed changes increasing;
 //! - the log folded by key, with the source;
-//! - the warehouse with the source, row for row.
+//! - each projection with the source, row for row.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,9 +16,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use cdc_model::{ChangeEvent, EventId, LogRecord, Lsn, Offset, Op, Record, TopicPartition, Value};
+use cdc_model::{
+    ChangeEvent, EventId, LogRecord, Lsn, Offset, Op, Record, TableName, TopicPartition, Value,
+};
 use cdc_pipeline::port::{Decode, DecodeError, Decoded, LogReader};
-use penstock::pipeline::{self, Pipeline};
+use cdc_pipeline::stats::LoopStats;
+use cdc_runtime::Log;
+use penstock::pipeline;
+use projector::Projector;
+use serde_json::{Map, Value as Json};
+use testkit::server::postgres::Postgres;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -42,21 +49,24 @@ pub(crate) struct Agreed {
     pub(crate) records: u64,
     /// Changes that were compared one by one with the oracle's.
     pub(crate) changes: u64,
-    /// Rows that are equal in source and warehouse.
+    /// Rows that are equal in the source and each projection.
     pub(crate) rows: u64,
+    /// Projections compared.
+    pub(crate) copies: u32,
     /// Identities in the log by partition, in offset order.
     pub(crate) identities: BTreeMap<TopicPartition, Vec<String>>,
-    rest: Duration,
+    pub(crate) rest: Duration,
 }
 
 impl fmt::Display for Agreed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (records, changes) = (grouped(self.records), grouped(self.changes));
         let (rows, rest) = (grouped(self.rows), self.rest.as_secs_f64());
+        let copies = self.copies;
         write!(
             f,
             "{records} records once and in order, {changes} changes as the oracle has them, \
-             {rows} rows equal; at rest after {rest:.1} s"
+             {rows} rows equal in {copies} projections; at rest after {rest:.1} s"
         )
     }
 }
@@ -78,6 +88,16 @@ struct Logs {
 /// A table as the log leaves it: how often each row is there.
 type Folded = BTreeMap<(i64, Option<i64>), i64>;
 
+/// What is compared.
+pub(crate) struct Ground<'a> {
+    /// The source.
+    pub(crate) postgres: &'a Postgres,
+    /// The log.
+    pub(crate) log: Log,
+    /// The projections, which somebody runs.
+    pub(crate) projector: Arc<Projector>,
+}
+
 /// Runs the pipeline to rest and compares everything; `committed` is what the writers saw.
 pub(crate) async fn audit(world: &World, since: Lsn, committed: &Counts) -> anyhow::Result<Agreed> {
     let started = Instant::now();
@@ -85,12 +105,17 @@ pub(crate) async fn audit(world: &World, since: Lsn, committed: &Counts) -> anyh
     let truth = oracle::drain(&world.postgres).await?;
     compare_counts(committed, &oracle::count(&truth))?;
     let pipeline = pipeline::build(world.spec.config()?).await?;
+    let ground = Ground {
+        postgres: &world.postgres,
+        log: pipeline.log().clone(),
+        projector: pipeline.projector().clone(),
+    };
     let shutdown = CancellationToken::new();
     let mut running = JoinSet::new();
     running.spawn(pipeline.clone().run(shutdown.clone()));
     let compared = tokio::select! {
         ended = running.join_next() => bail!("the pipeline ended: {ended:?}"),
-        compared = compare(world, &pipeline, &truth, since) => compared,
+        compared = ground.compare(&truth, since) => compared,
     };
     let rest = started.elapsed();
     shutdown.cancel();
@@ -98,112 +123,181 @@ pub(crate) async fn audit(world: &World, since: Lsn, committed: &Counts) -> anyh
     Ok(Agreed { rest, ..compared? })
 }
 
-async fn compare(
-    world: &World,
-    pipeline: &Arc<Pipeline>,
-    truth: &Truth,
-    since: Lsn,
-) -> anyhow::Result<Agreed> {
-    come_to_rest(world, pipeline).await?;
-    let mut logs = read(pipeline).await?;
-    for (table, columns) in COMPARED {
-        let source = source_rows(world, table, columns).await?;
-        let folded = logs.folded.remove(table).unwrap_or_default();
-        compare_fold(table, folded, &source)?;
-        let warehouse = warehouse_rows(pipeline, table, columns).await?;
-        compare_rows(table, &source, &warehouse)?;
-        logs.agreed.rows += u64::try_from(source.len())?;
-    }
-    for table in COMPARED.map(|(table, _)| table) {
-        let logged = logs.streamed.remove(table).unwrap_or_default();
-        let expected = truth.get(table).map_or(&[][..], Vec::as_slice);
-        logs.agreed.changes += compare_changes(table, &logged, expected, since)?;
-    }
-    Ok(logs.agreed)
-}
-
-/// Waits until the newest marker is in the warehouse, and all that the log then held.
-async fn come_to_rest(world: &World, pipeline: &Arc<Pipeline>) -> anyhow::Result<()> {
-    let newest = world.postgres.value("SELECT max(id) FROM marker").await;
-    let deadline = Instant::now() + REST_LIMIT;
-    loop {
-        let sql = "SELECT max(id) FROM public_marker";
-        let found = pipeline.query().query(sql, 1, QUERY_LIMIT).await;
-        // The table may not be there yet.
-        let found = found.ok().and_then(|table| table.rows.into_iter().flatten().next().flatten());
-        if found.as_ref() == Some(&newest) && is_applied(pipeline).await? {
-            return Ok(());
+impl Ground<'_> {
+    /// Waits until everything has arrived everywhere, then compares.
+    pub(crate) async fn compare(&self, truth: &Truth, since: Lsn) -> anyhow::Result<Agreed> {
+        self.come_to_rest().await?;
+        let mut logs = self.read().await?;
+        for (table, columns) in COMPARED {
+            let source = self.source_rows(table, columns).await?;
+            let folded = logs.folded.remove(table).unwrap_or_default();
+            compare_fold(table, folded, &source)?;
+            compare_rows(table, &source, &self.warehouse_rows(table, columns).await?)?;
+            logs.agreed.rows += u64::try_from(source.len())?;
+            logs.agreed.copies = 1 + self.compare_documents(table, columns).await?;
         }
-        let state = (pipeline.capture_stats().state(), pipeline.project_stats().state());
-        ensure!(Instant::now() < deadline, "marker {newest} but {found:?}, not at rest: {state:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        for table in COMPARED.map(|(table, _)| table) {
+            let logged = logs.streamed.remove(table).unwrap_or_default();
+            let expected = truth.get(table).map_or(&[][..], Vec::as_slice);
+            logs.agreed.changes += compare_changes(table, &logged, expected, since)?;
+        }
+        Ok(logs.agreed)
+    }
+
+    /// Waits until the newest marker is in the warehouse, and all that the log then held in each
+    /// projection.
+    async fn come_to_rest(&self) -> anyhow::Result<()> {
+        let newest = self.postgres.value("SELECT max(id) FROM marker").await;
+        let query = self.projector.query().context("there is a warehouse")?;
+        let deadline = Instant::now() + REST_LIMIT;
+        loop {
+            let sql = "SELECT max(id) FROM public_marker";
+            let found = query.query(sql, 1, QUERY_LIMIT).await;
+            // The table may not be there yet.
+            let found =
+                found.ok().and_then(|table| table.rows.into_iter().flatten().next().flatten());
+            if found.as_ref() == Some(&newest) && self.is_applied().await? {
+                return Ok(());
+            }
+            let states: Vec<_> = self.stats().map(|(name, stats)| (name, stats.state())).collect();
+            ensure!(
+                Instant::now() < deadline,
+                "marker {newest} but {found:?}, not at rest: {states:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn stats(&self) -> impl Iterator<Item = (&'static str, &Arc<LoopStats>)> {
+        let names = [projector::DUCKDB.0, projector::SEARCH.0, projector::AUDIT.0];
+        names.into_iter().filter_map(|name| Some((name, self.projector.stats(name)?)))
+    }
+
+    async fn is_applied(&self) -> anyhow::Result<bool> {
+        let topics = self.log.reader().topics().await?;
+        let ours = topics.iter().filter(|meta| meta.topic.as_str().starts_with(PREFIX));
+        let ends: Vec<_> =
+            ours.flat_map(|meta| meta.topic_partitions().zip(&meta.partitions)).collect();
+        Ok(self.stats().all(|(_, stats)| {
+            let applied = stats.offsets();
+            ends.iter()
+                .all(|(partition, (_, end))| applied.get(partition).is_some_and(|next| next >= end))
+        }))
+    }
+
+    async fn source_rows(&self, table: &str, columns: &str) -> anyhow::Result<Rows> {
+        let mut rows = self.postgres.rows(&format!("SELECT {columns} FROM {table}")).await;
+        rows.sort();
+        Ok(rows)
+    }
+
+    async fn warehouse_rows(&self, table: &str, columns: &str) -> anyhow::Result<Rows> {
+        let sql = format!("SELECT {columns} FROM public_{table}");
+        let query = self.projector.query().context("there is a warehouse")?;
+        let found = query.query(&sql, ROWS_MAX, QUERY_LIMIT).await?;
+        ensure!(!found.is_cut, "{table}: too many rows to compare");
+        let mut rows = found.rows;
+        rows.sort();
+        Ok(rows)
+    }
+
+    /// Compares the index and the audit log, where they are kept; returns how many there are.
+    async fn compare_documents(&self, table: &str, columns: &str) -> anyhow::Result<u32> {
+        let names: Vec<&str> = columns.split(", ").map(plain_column).collect();
+        let mut count = 0;
+        if let Some(search) = self.projector.search() {
+            let source = self.source_rows(table, &names.join(", ")).await?;
+            let rows = search.rows(&format!("public.{table}"), ROWS_MAX).await?;
+            compare_rows(table, &source, &texts(&names, &rows)).context("the index")?;
+            count += 1;
+        }
+        if let Some(audit) = self.projector.audit() {
+            let source = self.source_rows(table, &names.join(", ")).await?;
+            let rows = audit.rows(&TableName::new("public", table), ROWS_MAX).await?;
+            compare_rows(table, &source, &texts(&names, &rows)).context("the audit log")?;
+            ensure!(audit.verify().await?.is_intact(), "the audit log is not whole");
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Reads the whole log.
+    async fn read(&self) -> anyhow::Result<Logs> {
+        let mut reader = self.log.reader();
+        let topics = reader.topics().await?;
+        let ours = topics.iter().filter(|meta| meta.topic.as_str().starts_with(PREFIX));
+        let mut ends: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
+        let mut from = Vec::new();
+        for (partition, (first, end)) in
+            ours.flat_map(|meta| meta.topic_partitions().zip(meta.partitions.clone()))
+        {
+            if first < end {
+                ends.insert(partition.clone(), end);
+            }
+            from.push((partition, first));
+        }
+        reader.assign(from).await?;
+        let mut decoder = self.projector.decoder();
+        let mut logs = Logs::default();
+        let mut seen = Seen::default();
+        while !ends.is_empty() {
+            let polled = tokio::time::timeout(QUERY_LIMIT, reader.poll(4 << 20)).await;
+            let fetched = polled.with_context(|| format!("no more records before {ends:?}"))??;
+            for record in &fetched.records {
+                logs.agreed.records += 1;
+                let identity = seen.check(record)?;
+                logs.agreed.identities.entry(record.source.clone()).or_default().push(identity);
+                loop {
+                    match decoder.decode(record) {
+                        Ok(Decoded::Change(event) | Decoded::Moved(event)) => logs.take(&event)?,
+                        Ok(Decoded::Skip) => {}
+                        Err(DecodeError::UnknownSchema(id)) => {
+                            decoder.learn(id).await?;
+                            continue;
+                        }
+                        Err(DecodeError::Invalid(error)) => bail!(error),
+                    }
+                    break;
+                }
+            }
+            for (partition, next) in fetched.next {
+                if ends.get(&partition).is_some_and(|end| next >= *end) {
+                    ends.remove(&partition);
+                }
+            }
+        }
+        Ok(logs)
     }
 }
 
-async fn is_applied(pipeline: &Arc<Pipeline>) -> anyhow::Result<bool> {
-    let applied = pipeline.project_stats().offsets();
-    let topics = pipeline.log().reader().topics().await?;
-    let ours = topics.iter().filter(|meta| meta.topic.as_str().starts_with(PREFIX));
-    Ok(ours
-        .flat_map(|meta| meta.topic_partitions().zip(&meta.partitions))
-        .all(|(partition, (_, end))| applied.get(&partition).is_some_and(|next| next >= end)))
+/// Returns the column that an expression shows: `big` of `md5(big)`.
+fn plain_column(expression: &str) -> &str {
+    let inner = expression.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(expression)
 }
 
-fn compare_counts(committed: &Counts, truth: &Counts) -> anyhow::Result<()> {
+/// Returns documents as rows of texts, sorted.
+fn texts(names: &[&str], documents: &[Map<String, Json>]) -> Rows {
+    let text = |value: &Json| match value {
+        Json::Null => None,
+        Json::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    };
+    let row = |document: &Map<String, Json>| {
+        names.iter().map(|name| document.get(*name).and_then(text)).collect()
+    };
+    let mut rows: Rows = documents.iter().map(row).collect();
+    rows.sort();
+    rows
+}
+
+pub(crate) fn compare_counts(committed: &Counts, truth: &Counts) -> anyhow::Result<()> {
     let mut truth = truth.clone();
     truth.retain(|(table, _), _| table != "marker");
     let mut committed = committed.clone();
     committed.retain(|_, count| *count > 0);
     ensure!(committed == truth, "writers committed {committed:?}, the oracle has {truth:?}");
     Ok(())
-}
-
-/// Reads the whole log.
-async fn read(pipeline: &Arc<Pipeline>) -> anyhow::Result<Logs> {
-    let mut reader = pipeline.log().reader();
-    let topics = reader.topics().await?;
-    let ours = topics.iter().filter(|meta| meta.topic.as_str().starts_with(PREFIX));
-    let mut ends: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
-    let mut from = Vec::new();
-    for (partition, (first, end)) in
-        ours.flat_map(|meta| meta.topic_partitions().zip(meta.partitions.clone()))
-    {
-        if first < end {
-            ends.insert(partition.clone(), end);
-        }
-        from.push((partition, first));
-    }
-    reader.assign(from).await?;
-    let mut decoder = pipeline.decoder();
-    let mut logs = Logs::default();
-    let mut seen = Seen::default();
-    while !ends.is_empty() {
-        let polled = tokio::time::timeout(QUERY_LIMIT, reader.poll(4 << 20)).await;
-        let fetched = polled.with_context(|| format!("no more records before {ends:?}"))??;
-        for record in &fetched.records {
-            logs.agreed.records += 1;
-            let identity = seen.check(record)?;
-            logs.agreed.identities.entry(record.source.clone()).or_default().push(identity);
-            loop {
-                match decoder.decode(record) {
-                    Ok(Decoded::Change(event) | Decoded::Moved(event)) => logs.take(&event)?,
-                    Ok(Decoded::Skip) => {}
-                    Err(DecodeError::UnknownSchema(id)) => {
-                        decoder.learn(id).await?;
-                        continue;
-                    }
-                    Err(DecodeError::Invalid(error)) => bail!(error),
-                }
-                break;
-            }
-        }
-        for (partition, next) in fetched.next {
-            if ends.get(&partition).is_some_and(|end| next >= *end) {
-                ends.remove(&partition);
-            }
-        }
-    }
-    Ok(logs)
 }
 
 /// Identities met so far.
@@ -345,25 +439,6 @@ fn compare_rows(table: &str, source: &Rows, warehouse: &Rows) -> anyhow::Result<
         warehouse.get(same),
     );
     Ok(())
-}
-
-async fn source_rows(world: &World, table: &str, columns: &str) -> anyhow::Result<Rows> {
-    let mut rows = world.postgres.rows(&format!("SELECT {columns} FROM {table}")).await;
-    rows.sort();
-    Ok(rows)
-}
-
-async fn warehouse_rows(
-    pipeline: &Arc<Pipeline>,
-    table: &str,
-    columns: &str,
-) -> anyhow::Result<Rows> {
-    let sql = format!("SELECT {columns} FROM public_{table}");
-    let found = pipeline.query().query(&sql, ROWS_MAX, QUERY_LIMIT).await?;
-    ensure!(!found.is_cut, "{table}: too many rows to compare");
-    let mut rows = found.rows;
-    rows.sort();
-    Ok(rows)
 }
 
 #[cfg(test)]

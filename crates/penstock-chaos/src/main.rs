@@ -5,16 +5,19 @@
 mod audit;
 mod child;
 mod door;
+mod fleet;
 mod load;
 mod oracle;
 mod report;
 mod scenario;
 mod stock;
+mod witness;
 mod world;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use penstock_stack::Role;
 
 /// Faults that must leave nothing lost and nothing doubled. Without a name, all of them.
 #[derive(Debug, Parser)]
@@ -36,6 +39,10 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
+    // A service of a scenario's, which is this program under another name.
+    if let Some(role) = Role::of_process() {
+        return Ok(role.run());
+    }
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match cli.command {

@@ -6,6 +6,7 @@ mod disk;
 mod kill;
 mod postgres;
 mod registry;
+mod services;
 mod two;
 
 use std::path::PathBuf;
@@ -74,11 +75,19 @@ pub(crate) enum Scenario {
     DiskFull,
     /// A second process on the same data directory, and on the same slot.
     Two,
+    /// The services, each a process, killed with signal 9: one, two, all at once.
+    ServicesKill,
+    /// Capture and projector frozen for longer than every timeout, then thawed.
+    ServicesFreeze,
+    /// Kafka, PostgreSQL and the registry stopped under the services, one after the other.
+    ServicesAway,
+    /// Every service restarted in order, again and again.
+    ServicesRolling,
 }
 
 impl Scenario {
     /// Every scenario, in the order they run.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::KillEmbedded,
         Self::KillKafka,
         Self::Postgres,
@@ -86,6 +95,10 @@ impl Scenario {
         Self::Registry,
         Self::DiskFull,
         Self::Two,
+        Self::ServicesKill,
+        Self::ServicesFreeze,
+        Self::ServicesAway,
+        Self::ServicesRolling,
     ];
 
     fn name(self) -> &'static str {
@@ -97,6 +110,10 @@ impl Scenario {
             Self::Registry => "registry",
             Self::DiskFull => "disk-full",
             Self::Two => "two",
+            Self::ServicesKill => "services-kill",
+            Self::ServicesFreeze => "services-freeze",
+            Self::ServicesAway => "services-away",
+            Self::ServicesRolling => "services-rolling",
         }
     }
 
@@ -109,6 +126,10 @@ impl Scenario {
             Self::Registry => registry::run(run).await,
             Self::DiskFull => disk::run(run).await,
             Self::Two => two::run(run).await,
+            Self::ServicesKill => services::kill(run).await,
+            Self::ServicesFreeze => services::freeze(run).await,
+            Self::ServicesAway => services::away(run).await,
+            Self::ServicesRolling => services::rolling(run).await,
         }
     }
 }
@@ -162,14 +183,23 @@ impl Run<'_> {
         let agreed = audit::audit(world, since, &committed).await?;
         self.say(&agreed.to_string());
         if let Some(kafka) = &world.kafka {
-            match stock::compare(&kafka.bootstrap(), &agreed).await? {
-                Some(records) => {
-                    self.say(&format!("kcat reads the same {} records", grouped(records)));
-                }
-                None => self.say("kcat is not installed: NOT COMPARED with a stock client"),
-            }
+            self.compare_with_stock_client(&kafka.bootstrap(), &agreed).await?;
         }
         Ok(agreed)
+    }
+
+    async fn compare_with_stock_client(
+        &self,
+        brokers: &str,
+        agreed: &Agreed,
+    ) -> anyhow::Result<()> {
+        match stock::compare(brokers, agreed).await? {
+            Some(records) => {
+                self.say(&format!("kcat reads the same {} records", grouped(records)));
+            }
+            None => self.say("kcat is not installed: NOT COMPARED with a stock client"),
+        }
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::oracle;
 ///
 /// `item` has values that TOAST keeps out of line, `scratch` is truncated now and then, `keyless`
 /// holds equal rows. What writers put into `chaos` is not captured.
-const TABLES: &str = "
+pub(crate) const TABLES: &str = "
 CREATE TABLE item (
     id bigint PRIMARY KEY, v integer NOT NULL, amount numeric(12,2), note text, big text);
 ALTER TABLE item ALTER big SET STORAGE EXTERNAL;

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{ROLE, Role, ServiceState, Stack, State, StateFile};
+use crate::{Role, ServiceState, Stack, State, StateFile};
 
 /// PostgreSQL, Kafka, the four services and the shop, each a process of its own.
 #[derive(Debug, Parser)]
@@ -38,8 +38,8 @@ enum Command {
 
 /// Runs the command line and returns the exit code.
 pub fn main() -> ExitCode {
-    if let Some(role) = service_kit::variable(ROLE) {
-        return Role::find(&role).map_or(ExitCode::FAILURE, Role::run);
+    if let Some(role) = Role::of_process() {
+        return role.run();
     }
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,

@@ -60,6 +60,11 @@ impl Role {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
 
+    /// Returns the service that this process is told to be.
+    pub fn of_process() -> Option<Self> {
+        Self::find(&service_kit::variable(ROLE)?)
+    }
+
     /// Is that service until it ends.
     pub fn run(self) -> ExitCode {
         match self {

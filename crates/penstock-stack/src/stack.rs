@@ -42,8 +42,23 @@ impl Stack {
     /// # Panics
     /// If a server or service does not come up.
     pub async fn start(program: &Path) -> anyhow::Result<Self> {
-        let dir = tempfile::Builder::new().prefix("penstock-stack-").tempdir()?;
         let (postgres, kafka) = tokio::join!(Postgres::start(Version::V18), Kafka::start());
+        Self::start_on(postgres, kafka, program).await
+    }
+
+    /// The same, on servers that run already.
+    ///
+    /// # Errors
+    /// If a folder cannot be made.
+    ///
+    /// # Panics
+    /// If a service does not come up.
+    pub async fn start_on(
+        postgres: Postgres,
+        kafka: Kafka,
+        program: &Path,
+    ) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("penstock-stack-").tempdir()?;
         let own = |role| (role, Ports { http: free_port(), control: free_port() });
         let addresses = Addresses {
             database: postgres.dsn("postgres"),
@@ -203,6 +218,20 @@ impl Stack {
         for role in Role::ALL.into_iter().rev() {
             self.stop_service(role).await;
         }
+    }
+
+    /// Returns where a service keeps what is its own.
+    pub fn data_dir(&self, role: Role) -> PathBuf {
+        self.dir.path().join(role.name())
+    }
+
+    /// Gets a page of a service: its body, whatever the status.
+    ///
+    /// # Errors
+    /// If nothing answers.
+    pub async fn page(&self, role: Role, path: &str) -> std::io::Result<String> {
+        let answer = get(self.port(role), path).await?;
+        Ok(answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned()))
     }
 
     /// Returns where a service writes its log.

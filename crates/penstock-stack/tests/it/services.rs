@@ -1,7 +1,7 @@
 //! Kills, restarts, takeovers, pauses and stops.
 
 use cdc_control::v1;
-use penstock_stack::Role;
+use penstock_stack::{Role, Stack};
 use rustix::process::Signal;
 use testkit::server::until;
 
@@ -19,14 +19,7 @@ async fn services_are_killed_restarted_and_stopped_without_loss() {
     let projections: Vec<_> = status.projections.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(projections, PROJECTIONS);
 
-    // Latency is told of what was streamed; the first rows may have come with the snapshot.
-    let mut id = 1_500;
-    until("capture tells its latency", PATIENCE, async || {
-        write(&stack, id, 1).await;
-        id += 1;
-        stack.status().await.capture.is_some_and(|capture| capture.latency_p99_ms.is_some())
-    })
-    .await;
+    until_latency_is_told(&stack, 1_500).await;
 
     // Each rung of the ladder is told for what was committed by now.
     let position = stack.postgres().value("SELECT pg_current_wal_insert_lsn()").await;
@@ -94,6 +87,16 @@ async fn services_are_killed_restarted_and_stopped_without_loss() {
     for role in Role::ALL.into_iter().rev() {
         assert!(stack.stop_service(role).await, "{}:\n{}", role.name(), stack.log_tail(role));
     }
+}
+
+/// Latency is told of what was streamed; the first rows may have come with the snapshot.
+async fn until_latency_is_told(stack: &Stack, mut id: i64) {
+    until("capture tells its latency", PATIENCE, async || {
+        write(stack, id, 1).await;
+        id += 1;
+        stack.status().await.capture.is_some_and(|capture| capture.latency_p99_ms.is_some())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

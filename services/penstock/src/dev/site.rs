@@ -10,8 +10,9 @@ use cdc_source_postgres::wire::ConnectOptions;
 use ops_dashboard::{Dashboard, DashboardConfig, Endpoint};
 use storefront::{Storefront, StorefrontConfig};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_postgres::Client;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use crate::dev::DevConfig;
 use crate::pipeline::{self, PipelineConfig};
@@ -26,7 +27,7 @@ pub(super) struct Site<'a> {
     running: Arc<Running>,
     address: SocketAddr,
     source: Client,
-    _session: DropGuard,
+    _session: JoinSet<()>,
 }
 
 /// Runs a site while `work` does; `work` ends early, with nothing, when the site ends.
@@ -72,9 +73,9 @@ impl<'a> Site<'a> {
             ..DashboardConfig::default()
         })?;
         let running = pipeline(server, config, shutdown).await?;
-        let session = CancellationToken::new();
-        let source = connect(server, session.clone()).await?;
-        let _session = session.drop_guard();
+        let mut session = JoinSet::new();
+        let source = connect(server, &mut session).await?;
+        let _session = session;
         Ok(Self { server, storefront, dashboard, running, address, source, _session })
     }
 
@@ -154,13 +155,13 @@ async fn pipeline(
     Ok(Running::new(pipeline::build(told).await?, shutdown.clone()))
 }
 
-/// Opens a session that shows times as they are in UTC; it ends with `until`.
-async fn connect(server: &OwnPostgres, until: CancellationToken) -> anyhow::Result<Client> {
+/// Opens a session that shows times as they are in UTC; it ends with `sessions`.
+async fn connect(server: &OwnPostgres, sessions: &mut JoinSet<()>) -> anyhow::Result<Client> {
     let (client, connection) = tokio_postgres::connect(&server.dsn(), tokio_postgres::NoTls)
         .await
         .context("connecting to the shop's own PostgreSQL")?;
-    tokio::spawn(async move {
-        if let Some(Err(error)) = until.run_until_cancelled(connection).await {
+    sessions.spawn(async move {
+        if let Err(error) = connection.await {
             tracing::debug!(error = %error, "the session that compares ended");
         }
     });
