@@ -135,13 +135,10 @@ impl Shared {
     /// because reads go on.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         let known = "schemas that are known go on being served";
-        if let Some(upstream) = self.upstream.as_ref().filter(|upstream| !upstream.is_up()) {
-            let url = upstream.client.url();
-            return Some(Trouble {
-                is_lasting: false,
-                reason: format!("the upstream registry {url} does not answer; {known}"),
-                remedy: "Start the upstream registry, or correct the setting upstream.".to_owned(),
-            });
+        if let Some(absence) = self.upstream.as_ref().and_then(Upstream::absence) {
+            let reason = format!("the upstream cannot be asked: {}; {known}", absence.reason);
+            let remedy = absence.remedy.unwrap_or_default();
+            return Some(Trouble { is_lasting: false, reason, remedy });
         }
         let (is_lasting, reason) = self.store.trouble()?;
         let remedy = if is_lasting {
@@ -166,7 +163,7 @@ impl Shared {
             (catalog.schemas_len(), catalog.subjects(Include::Live).count())
         };
         let counts = self.store.read(count).unwrap_or_default();
-        let is_up = self.upstream.as_ref().is_none_or(Upstream::is_up);
+        let is_up = self.upstream.as_ref().is_none_or(|upstream| upstream.absence().is_none());
         self.metrics.state(self.obstacle().is_none(), is_up, counts);
         self.metrics.text().map_err(|error| Refusal::new(500, error.to_string()))
     }

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::Method;
+use cdc_pipeline::Classify;
 use cdc_pipeline::port::{SchemaId, SchemaVersion, Subject};
 use cdc_registry::catalog::{Change, SchemaText};
 use cdc_registry::store::{Deletion, Include};
@@ -37,23 +38,30 @@ const REST: Duration = Duration::from_secs(1);
 pub(crate) struct Upstream {
     pub(crate) client: RestClient,
     pub(crate) memory: EmbeddedRegistry,
-    /// When it may be asked again, if it did not answer last.
-    away_until: Mutex<Option<Instant>>,
+    absence: Mutex<Option<Absence>>,
+}
+
+/// That it did not answer last.
+#[derive(Debug, Clone)]
+pub(crate) struct Absence {
+    /// When it may be asked again.
+    until: Instant,
+    pub(crate) reason: String,
+    pub(crate) remedy: Option<String>,
 }
 
 impl Upstream {
     pub(crate) fn new(client: RestClient, memory: EmbeddedRegistry) -> Self {
-        Self { client, memory, away_until: Mutex::new(None) }
+        Self { client, memory, absence: Mutex::default() }
     }
 
-    /// Whether the upstream answered when it was asked last.
-    pub(crate) fn is_up(&self) -> bool {
-        self.away_until.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    /// Returns why the upstream did not answer when it was asked last, if so.
+    pub(crate) fn absence(&self) -> Option<Absence> {
+        self.absence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn may_be_asked(&self) -> bool {
-        let away_until = self.away_until.lock().unwrap_or_else(PoisonError::into_inner);
-        away_until.is_none_or(|until| Instant::now() >= until)
+        self.absence().is_none_or(|absence| Instant::now() >= absence.until)
     }
 
     /// Asks for something small, and notes whether it is answered.
@@ -63,19 +71,21 @@ impl Upstream {
     }
 
     fn note(&self, failure: Option<&Error>) {
-        let is_up = failure.is_none();
-        let mut away_until = self.away_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_up = away_until.is_none();
-        *away_until = (!is_up).then(|| Instant::now() + REST);
+        let absence = failure.map(|error| Absence {
+            until: Instant::now() + REST,
+            reason: error.to_string(),
+            remedy: error.remedy(),
+        });
         let url = self.client.url();
-        match (was_up, is_up) {
-            (false, true) => tracing::info!(url, "the upstream registry answers again"),
-            (true, false) => {
-                let error = failure.map(ToString::to_string).unwrap_or_default();
-                tracing::warn!(url, error, "the upstream is away; what is known is served");
+        let mut known = self.absence.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*known, &absence) {
+            (Some(_), None) => tracing::info!(url, "the upstream registry answers again"),
+            (None, Some(Absence { reason, .. })) => {
+                tracing::warn!(url, reason, "the upstream is away; what is known is served");
             }
             _ => {}
         }
+        *known = absence;
     }
 
     /// Remembers changes that are true upstream; a failure costs only that they are asked again.
