@@ -29,9 +29,10 @@ pub(crate) fn position_topic(prefix: &str, pipeline: &str) -> Topic {
     Topic::new(format!("{prefix}.{}{POSITION}", legal(pipeline)))
 }
 
-/// Returns what a writer of `pipeline` calls itself.
-pub(crate) fn transactional_id(prefix: &str, pipeline: &str) -> Arc<str> {
-    format!("{prefix}-{}", legal(pipeline)).into()
+/// Returns what the producers of a writer of `pipeline` call themselves.
+pub(crate) fn transactional_ids(prefix: &str, pipeline: &str) -> [Arc<str>; 2] {
+    let first = format!("{prefix}-{}", legal(pipeline));
+    [first.as_str().into(), format!("{first}-b").into()]
 }
 
 /// Whether `topic` is the log's own.
@@ -200,7 +201,8 @@ mod tests {
     #[test]
     fn names_are_legal_and_stay_apart() {
         assert_eq!(position_topic("penstock", "7-shop-s").as_str(), "penstock.7-shop-s.position");
-        assert_eq!(&*transactional_id("penstock", "7-shop-s"), "penstock-7-shop-s");
+        let ids = transactional_ids("penstock", "7-shop-s");
+        assert_eq!(ids.each_ref().map(|id| &**id), ["penstock-7-shop-s", "penstock-7-shop-s-b"]);
         let (a, b) = (legal("my shop"), legal("my_shop"));
         assert_ne!(a, b);
         assert!(a.starts_with("my_shop-"), "{a}");

@@ -1,9 +1,21 @@
 //! The writing half: records and checkpoint in one transaction.
 //!
+//! # Two producers take turns
+//! The broker answers a commit once it is decided and writes its markers afterwards; until they are
+//! written it refuses that producer's next transaction, and the client library asks again 20 ms
+//! later. So appends go to two producers in turn: the markers of one are written while the other
+//! appends. Order is as with one, for an append begins after the one before was answered.
+//!
+//! Fencing is as with one, too. Both names are taken over in the same order, the first before the
+//! second, before the checkpoint is read, and the first append is the first name's. A writer whose
+//! append by the first name succeeded has taken over the second before anybody else took over the
+//! first; so whoever does, and then takes over the second, fences both, and reads the checkpoint
+//! after whatever was appended in between.
+//!
 //! # Failure
-//! Any error, and any call that was dropped, ends the session: its producer is abandoned on its
-//! own thread. `open` makes a new one under the same `transactional.id`. The broker then settles
-//! what the old one left open before it lets the new one in, so that the checkpoint read back
+//! Any error, and any call that was dropped, ends the session: its producers are abandoned on their
+//! own threads. `open` makes new ones under the same `transactional.id`s. The broker then settles
+//! what the old ones left open before it lets the new ones in, so that the checkpoint read back
 //! afterwards is the outcome, whatever answer was lost.
 
 use std::collections::BTreeMap;
@@ -19,7 +31,7 @@ use crate::checkpoint::{KeyValue, Stored, records};
 use crate::describe::{Cluster, describe};
 use crate::producer::{Job, Name, Producer};
 use crate::recover::recover;
-use crate::topic::{KnownTopic, Purpose, ensure, existing, position_topic, transactional_id};
+use crate::topic::{KnownTopic, Purpose, ensure, existing, position_topic, transactional_ids};
 use crate::{Error, KafkaConfig, Result};
 
 /// How often the topics written to are checked to be still the same.
@@ -28,7 +40,8 @@ const VERIFY_EVERY: Duration = Duration::from_secs(30);
 /// Writes one pipeline's records and checkpoint. Made by [`crate::KafkaLog::writer`].
 pub struct KafkaWriter {
     config: Arc<KafkaConfig>,
-    transactional_id: Arc<str>,
+    /// In the order of taking over.
+    transactional_ids: [Arc<str>; 2],
     incarnation: Arc<str>,
     position_topic: Topic,
     /// The cluster first seen; another one behind the same addresses halts.
@@ -38,7 +51,8 @@ pub struct KafkaWriter {
 
 /// From `open` to the first error.
 struct Session {
-    producer: Producer,
+    /// Whose turn it is comes first.
+    producers: [Producer; 2],
     cluster: Arc<str>,
     /// The newest position, which every append writes anew.
     position: Option<Position>,
@@ -54,7 +68,7 @@ struct Session {
 impl KafkaWriter {
     pub(crate) fn new(config: Arc<KafkaConfig>, pipeline: &str, incarnation: &str) -> Self {
         Self {
-            transactional_id: transactional_id(&config.prefix, pipeline),
+            transactional_ids: transactional_ids(&config.prefix, pipeline),
             position_topic: position_topic(&config.prefix, pipeline),
             incarnation: Arc::from(incarnation),
             cluster: None,
@@ -66,6 +80,14 @@ impl KafkaWriter {
     /// Returns the topic that keeps this pipeline's checkpoint.
     pub fn position_topic(&self) -> &Topic {
         &self.position_topic
+    }
+
+    async fn take_over(&self, transactional_id: &Arc<str>) -> Result<Producer> {
+        let name = Name {
+            transactional_id: Arc::clone(transactional_id),
+            incarnation: Arc::clone(&self.incarnation),
+        };
+        Producer::start(&self.config, name).await
     }
 
     async fn recover(&self) -> Result<(Cluster, Option<Stored>)> {
@@ -101,17 +123,14 @@ impl LogWriter for KafkaWriter {
         // Says at once that nobody is there, where the client library would go on trying.
         let cluster = describe(&self.config, Some(&[self.position_topic.as_str()])).await?;
         self.check_cluster(&cluster, None)?;
-        let name = Name {
-            transactional_id: Arc::clone(&self.transactional_id),
-            incarnation: Arc::clone(&self.incarnation),
-        };
-        let producer = Producer::start(&self.config, name).await?;
+        let [first, second] = &self.transactional_ids;
+        let producers = [self.take_over(first).await?, self.take_over(second).await?];
         let (cluster, stored) = self.recover().await?;
         self.check_cluster(&cluster, stored.as_ref())?;
         let has_position_topic = stored.is_some();
         let stored = stored.unwrap_or_default();
         let mut session = Session {
-            producer,
+            producers,
             cluster: cluster.id,
             position: stored.checkpoint.position.clone(),
             recorded: stored.topics,
@@ -154,7 +173,8 @@ impl Session {
         };
         let is_recording = checkpoint.is_some();
         let partitions = Arc::clone(&self.partitions);
-        self.producer.append(Job { batch, partitions, checkpoint }).await?;
+        self.producers[0].append(Job { batch, partitions, checkpoint }).await?;
+        self.producers.swap(0, 1);
         if is_recording && self.recorded.len() < self.known.len() {
             self.recorded.extend(self.known.iter().map(|(t, k)| (t.clone(), k.clone())));
         }
@@ -230,7 +250,7 @@ impl Session {
 impl fmt::Debug for KafkaWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaWriter")
-            .field("transactional_id", &self.transactional_id)
+            .field("transactional_ids", &self.transactional_ids)
             .field("is_open", &self.session.is_some())
             .finish_non_exhaustive()
     }
