@@ -124,7 +124,28 @@ impl Client {
         topic: Option<&str>,
         from_beginning: bool,
     ) -> Result<impl Stream<Item = Result<v1::TailEvent>> + use<>> {
-        let request = v1::TailRequest { topic: topic.map(str::to_owned), from_beginning };
+        let topic = topic.map(str::to_owned);
+        self.follow(v1::TailRequest { topic, from_beginning, per_second_max: 0 }).await
+    }
+
+    /// Follows a sample of the records of `topic`, or of all topics, from now on: at most
+    /// `per_second_max` of them, which is not zero. The others are counted and not sent.
+    ///
+    /// # Errors
+    /// As [`Client::tail`].
+    pub async fn sample(
+        &mut self,
+        topic: Option<&str>,
+        per_second_max: u32,
+    ) -> Result<impl Stream<Item = Result<v1::TailEvent>> + use<>> {
+        let topic = topic.map(str::to_owned);
+        self.follow(v1::TailRequest { topic, from_beginning: false, per_second_max }).await
+    }
+
+    async fn follow(
+        &mut self,
+        request: v1::TailRequest,
+    ) -> Result<impl Stream<Item = Result<v1::TailEvent>> + use<>> {
         let reply = self.inner.tail(request).await?;
         Ok(reply.into_inner().map(|item| item.map_err(Error::from)))
     }
@@ -165,7 +186,7 @@ impl Client {
         Ok(self.inner.trace(request).await?.into_inner())
     }
 
-    /// Lists up to `limit` parked records of a projection, or of all if the name is empty.
+    /// Lists up to `limit` parked records of a projection, the oldest, or of all if the name is empty.
     ///
     /// # Errors
     /// [`Error::Refused`] if there is no such projection.
@@ -174,7 +195,23 @@ impl Client {
         projection: &str,
         limit: u32,
     ) -> Result<v1::ListDeadLettersReply> {
-        let request = v1::ListDeadLettersRequest { projection: projection.to_owned(), limit };
+        let projection = projection.to_owned();
+        self.list_dead_letters(v1::ListDeadLettersRequest {
+            projection,
+            limit,
+            ..Default::default()
+        })
+        .await
+    }
+
+    /// Lists the parked records that are asked for.
+    ///
+    /// # Errors
+    /// As [`Client::dead_letters`].
+    pub async fn list_dead_letters(
+        &mut self,
+        request: v1::ListDeadLettersRequest,
+    ) -> Result<v1::ListDeadLettersReply> {
         Ok(self.inner.list_dead_letters(request).await?.into_inner())
     }
 

@@ -16,6 +16,7 @@ mod error;
 mod json;
 mod merge;
 mod path;
+mod sample;
 mod serve;
 
 #[expect(
@@ -36,4 +37,5 @@ pub use convert::{halt, state};
 pub use error::{Error, Result};
 pub use merge::merge;
 pub use path::SOCKET;
+pub use sample::Sample;
 pub use serve::{Control, Settlement, TailStream, serve, serve_tcp};

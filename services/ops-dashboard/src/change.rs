@@ -87,7 +87,7 @@ fn text(value: &Value) -> String {
 fn binary(text: &str) -> Option<String> {
     let digits = text.strip_prefix("\\x")?;
     let is_hex = digits.len() % 2 == 0 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    is_hex.then(|| format!("{text} ({} bytes)", digits.len() / 2))
+    is_hex.then(|| format!("{} bytes: {text}", digits.len() / 2))
 }
 
 /// Names the table of a record that does not tell it: what follows the prefix in the topic.
@@ -114,7 +114,7 @@ mod tests {
         let expected = [
             field("id", Some("1"), Some("1")),
             field("s", Some("a"), Some("b")),
-            field("raw", None, Some("\\x00ff (2 bytes)")),
+            field("raw", None, Some("2 bytes: \\x00ff")),
             field("old", Some("NULL"), None),
         ];
         assert_eq!(change.fields, expected);

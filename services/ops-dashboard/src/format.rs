@@ -149,14 +149,18 @@ pub(crate) fn clock(unix_ms: i64) -> Markup {
     html! { time datetime=(machine(unix_ms)) title=(whole) data-clock { (time) } }
 }
 
+/// Two clocks that disagree by less are taken for one.
+const SKEW_MS: i64 = -2_000;
+
 /// How long ago something was, with the moment on hover; the page's script counts on.
 pub(crate) fn ago(unix_ms: i64, now_ms: i64) -> Markup {
     // Whole seconds: a tenth of one is over before it is read.
-    let age = millis(real_signed(now_ms.saturating_sub(unix_ms).max(0) / 1_000 * 1_000));
-    let age = if now_ms - unix_ms < 1_000 {
-        "just now".to_owned()
-    } else {
-        format!("{} ago", age.text())
+    let passed = now_ms.saturating_sub(unix_ms);
+    let age = millis(real_signed(passed.saturating_abs() / 1_000 * 1_000)).text();
+    let age = match passed {
+        ..SKEW_MS => format!("{age} ahead"),
+        SKEW_MS..1_000 => "just now".to_owned(),
+        1_000.. => format!("{age} ago"),
     };
     html! { time datetime=(machine(unix_ms)) title=(absolute(unix_ms)) data-ago=(unix_ms) { (age) } }
 }

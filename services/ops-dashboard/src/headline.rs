@@ -1,6 +1,6 @@
 //! The first five seconds: is data flowing, how late is it, is anything lost, what do I press? Pure.
 
-use cdc_control::v1::{Halt, Projection, State};
+use cdc_control::v1::{Halt, Projection, Service, State};
 
 use crate::format::{self, Quantity};
 use crate::ladder::Ladder;
@@ -40,6 +40,14 @@ pub(crate) struct Claim {
     pub(crate) tone: Tone,
     pub(crate) words: String,
     pub(crate) detail: String,
+    /// What was verified and how long ago; the page of the source has more of it.
+    pub(crate) proof: Option<String>,
+}
+
+impl Claim {
+    fn new(tone: Tone, words: impl Into<String>, detail: String) -> Self {
+        Self { tone, words: words.into(), detail, proof: None }
+    }
 }
 
 /// Something that is not as it should be.
@@ -80,6 +88,9 @@ pub(crate) struct Headline {
 /// A projection that is later than this is behind.
 const BEHIND_SECONDS: f64 = 10.0;
 
+/// One that does not run is behind as soon as it can be told.
+const HELD_SECONDS: f64 = 1.0;
+
 /// A slot that is lost sooner than this needs somebody.
 const HEADROOM_SECONDS_MIN: f64 = 6.0 * 3_600.0;
 
@@ -103,7 +114,7 @@ impl Headline {
 }
 
 fn flow(moment: &Moment) -> Claim {
-    let claim = |tone, words: &str, detail: String| Claim { tone, words: words.to_owned(), detail };
+    let claim = |tone, words: &str, detail: String| Claim::new(tone, words, detail);
     if moment.seats.is_empty() {
         return claim(Tone::Unknown, "Nothing is asked", "no control endpoint is set".to_owned());
     }
@@ -161,19 +172,25 @@ fn phase(moment: &Moment) -> String {
 }
 
 fn late(moment: &Moment) -> Claim {
-    let claim = |tone, words: String, detail| Claim { tone, words, detail };
+    let claim = |tone, words: String, detail| Claim::new(tone, words, detail);
     let projections = moment.status.projections.iter().filter(|p| !moment.is_stale(&p.name));
     let projections: Vec<&Projection> = projections.collect();
     let lag = |p: &&Projection| p.lag_seconds.unwrap_or(-1.0);
     let worst = projections.iter().copied().max_by(|a, b| lag(a).total_cmp(&lag(b)));
-    if let Some(worst) = worst.filter(|p| p.lag_seconds.is_some_and(|s| s > BEHIND_SECONDS)) {
+    let limit =
+        |p: &Projection| if p.state() == State::Running { BEHIND_SECONDS } else { HELD_SECONDS };
+    if let Some(worst) = worst.filter(|p| p.lag_seconds.is_some_and(|s| s > limit(p))) {
         let seconds = worst.lag_seconds.unwrap_or_default();
         let words = format!("{} behind", format::seconds(seconds).text());
         let to_go = worst.lag_records.map(|records| {
             let noun = if records == 1 { "record" } else { "records" };
             format!("{} {noun} to go", format::group(records))
         });
-        let tone = if worst.state() == State::Halted { Tone::Halted } else { Tone::Behind };
+        let tone = match worst.state() {
+            State::Halted => Tone::Halted,
+            State::Paused => Tone::Paused,
+            _ => Tone::Behind,
+        };
         return claim(tone, words, join(&[Some(worst.name.clone()), to_go, time_to_go(worst)]));
     }
     let p50 = |p: &&Projection| p.latency_p50_ms.unwrap_or(-1.0);
@@ -200,8 +217,22 @@ fn time_to_go(projection: &Projection) -> Option<String> {
     (rate > 0.0).then(|| format!("about {} at this rate", format::seconds(records / rate).text()))
 }
 
+/// A check passes within seconds while all flows, and within a minute while the source is idle.
+const VERIFIED_MS_MAX: i64 = 120_000;
+
 fn safe(moment: &Moment) -> Claim {
-    let claim = |tone, words: &str, detail| Claim { tone, words: words.to_owned(), detail };
+    let proof = moment.verified_ago_ms().map(|ms| match ms {
+        ..1_000 => "verified just now".to_owned(),
+        ms => format!(
+            "verified {} ago",
+            format::millis(format::real_signed(ms / 1_000 * 1_000)).text()
+        ),
+    });
+    Claim { proof: proof.filter(|_| !moment.is_silent()), ..unproved(moment) }
+}
+
+fn unproved(moment: &Moment) -> Claim {
+    let claim = |tone, words: &str, detail| Claim::new(tone, words, detail);
     let letters = moment.dead_letters();
     let source = moment.status.source.as_ref();
     if moment.is_silent() || moment.status.projections.is_empty() && source.is_none() {
@@ -233,7 +264,16 @@ fn safe(moment: &Moment) -> Claim {
         let words = format!("{} not captured", format::plural(count, "table"));
         return claim(Tone::Behind, &words, headroom);
     }
-    claim(Tone::Ok, "Nothing lost", join(&[Some("0 dead letters".to_owned()), Some(headroom)]))
+    let detail = join(&[Some("0 dead letters".to_owned()), Some(headroom)]);
+    let last = moment.verification.last.as_ref();
+    match (last, moment.verified_ago_ms()) {
+        (Some(_), Some(ms)) if ms <= VERIFIED_MS_MAX => claim(Tone::Ok, "Nothing lost", detail),
+        (Some(last), _) => {
+            let time: String = format::absolute(last.at_ms).chars().skip(11).take(8).collect();
+            claim(Tone::Unknown, &format!("Nothing lost until {time} UTC"), detail)
+        }
+        (None, _) => claim(Tone::Unknown, "Not verified yet", detail),
+    }
 }
 
 /// Tells how long the slot lasts.
@@ -286,16 +326,37 @@ fn troubles(moment: &Moment) -> Vec<Trouble> {
     if !moment.is_stale(CAPTURE) {
         troubles.extend(of_source(moment));
     }
+    troubles.extend(moment.status.services.iter().filter_map(of_service));
     troubles
+}
+
+/// What a process says of itself, beside its parts.
+fn of_service(service: &Service) -> Option<Trouble> {
+    let state = service.state();
+    if !service.is_reachable || !matches!(state, State::Waiting | State::Halted) {
+        return None;
+    }
+    Some(Trouble {
+        tone: Tone::of(state),
+        what: format!("{} is {}", service.name, state.word()),
+        since_ms: None,
+        reason: service.reason.clone(),
+        meaning: "What it knows it goes on serving; what is new to it waits.".to_owned(),
+        remedy: service.remedy.clone(),
+        press: Some(Press::Go("See the services", "/services".to_owned())),
+    })
 }
 
 fn absence(seat: &Seat, is_silent: bool) -> Option<Trouble> {
     let (reason, remedy) = seat.trouble.clone()?;
     Some(Trouble {
         tone: if is_silent { Tone::Halted } else { Tone::Behind },
-        what: format!("{} does not answer", seat.endpoint),
+        what: format!("{} does not answer", seat.label()),
         since_ms: seat.seen_ms,
-        reason,
+        reason: match seat.label() == seat.endpoint {
+            true => reason,
+            false => format!("{}: {reason}", seat.endpoint),
+        },
         meaning: "What it runs is shown as it was told last, or not at all.".to_owned(),
         remedy,
         press: Some(Press::Go("See the services", "/services".to_owned())),
@@ -348,14 +409,15 @@ fn of_loop(
 }
 
 fn letters(projection: &Projection) -> Option<Trouble> {
-    if projection.dead_letters == 0 {
+    let parked = crate::moment::parked(projection);
+    if parked == 0 {
         return None;
     }
     let name = &projection.name;
     let keys = format::plural(projection.parked_keys, "key");
     Some(Trouble {
         tone: Tone::Behind,
-        what: format!("{} parked in {name}", format::plural(projection.dead_letters, "record")),
+        what: format!("{} parked in {name}", format::plural(parked, "record")),
         since_ms: None,
         reason: String::new(),
         meaning: format!("The rows of {keys} stay as they were in {name}; all others go on."),

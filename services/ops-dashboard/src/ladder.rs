@@ -75,7 +75,10 @@ impl Ladder {
         let mut before = [&mut self.received, &mut self.appended].map(|rung| (String::new(), rung));
         before[0].0 = "committed → received".to_owned();
         before[1].0 = "received → appended".to_owned();
-        let lanes = self.lanes.iter_mut().flat_map(|lane| {
+        // What was measured before a lane was held is no step of now.
+        let running =
+            |lane: &&mut Lane| lane.projection.state() == State::Running && !lane.is_stale;
+        let lanes = self.lanes.iter_mut().filter(running).flat_map(|lane| {
             let name = &lane.projection.name;
             let names = [format!("appended → read ({name})"), format!("read → applied ({name})")];
             names.into_iter().zip([&mut lane.read, &mut lane.applied])

@@ -50,6 +50,7 @@ mod page;
 mod route;
 mod settings;
 mod tail;
+mod verify;
 
 pub use config::{DashboardConfig, Endpoint};
 pub use dashboard::Dashboard;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cdc_control::v1::{Capture, Projection, Service, State, StatusReply, Table};
 
 use crate::outlook::Outlook;
+use crate::verify::{Sight, Verification};
 
 /// The part of a status that is capture, beside the projections' names.
 pub(crate) const CAPTURE: &str = "capture";
@@ -43,6 +44,16 @@ pub(crate) struct Moment {
     pub(crate) sparks: BTreeMap<String, Vec<Option<f64>>>,
     /// Whether every endpoint was asked once.
     pub(crate) is_complete: bool,
+    pub(crate) verification: Verification,
+}
+
+impl Seat {
+    /// Returns what runs there, as far as it has told, or where that is.
+    pub(crate) fn label(&self) -> &str {
+        let services = self.status.iter().flat_map(|status| &status.services);
+        let name = services.map(|service| service.name.as_str()).find(|name| !name.is_empty());
+        name.unwrap_or(&self.endpoint)
+    }
 }
 
 impl Moment {
@@ -60,7 +71,12 @@ impl Moment {
         let since = since(&status, at_ms, before.map(|before| &before.since));
         let is_complete = seats.iter().all(|seat| seat.status.is_some() || seat.trouble.is_some());
         let (outlook, sparks) = (Outlook::Unknown, BTreeMap::new());
-        Self { status, seats, stale, at_ms, since, outlook, sparks, is_complete }
+        let fresh = seats.iter().filter(|seat| seat.is_fresh);
+        let told_ms = fresh.filter_map(|seat| seat.seen_ms).min().unwrap_or(at_ms);
+        let sight = Sight { status: &status, told_ms, now_ms: at_ms, stale: &stale };
+        let known = before.map(|before| before.verification.clone()).unwrap_or_default();
+        let verification = known.next(&sight);
+        Self { status, seats, stale, at_ms, since, outlook, sparks, is_complete, verification }
     }
 
     /// Returns whether a part's numbers are old.
@@ -98,18 +114,32 @@ impl Moment {
         self.since.get(part).map(|(_, at)| *at)
     }
 
-    /// Returns the pipeline's name, or what stands for it.
+    /// Returns the pipeline's name, or what stands for it. The number of the database's system that
+    /// it may begin with tells people nothing.
     pub(crate) fn name(&self) -> &str {
-        match self.status.pipeline.as_str() {
-            "" => "no pipeline",
-            name => name,
+        let name = self.status.pipeline.as_str();
+        let is_number = |part: &str| part.len() > 9 && part.bytes().all(|b| b.is_ascii_digit());
+        match name.split_once('-') {
+            _ if name.is_empty() => "no pipeline",
+            Some((number, rest)) if is_number(number) && !rest.is_empty() => rest,
+            _ => name,
         }
+    }
+
+    /// Returns how long ago the position was told that every rung was last seen to have passed.
+    pub(crate) fn verified_ago_ms(&self) -> Option<i64> {
+        Some(self.at_ms.saturating_sub(self.verification.last.as_ref()?.at_ms))
     }
 
     /// Returns the records parked in all projections.
     pub(crate) fn dead_letters(&self) -> u64 {
-        self.status.projections.iter().map(|projection| projection.dead_letters).sum()
+        self.status.projections.iter().map(parked).sum()
     }
+}
+
+/// Returns how many records a projection has parked.
+pub(crate) fn parked(projection: &Projection) -> u64 {
+    projection.parked_records.unwrap_or(projection.dead_letters)
 }
 
 /// A seat's status with its process marked as seen.

@@ -99,7 +99,7 @@ pub(crate) fn page(frame: &Frame<'_>, title: &str, body: &Markup) -> Markup {
                 a.skip href="#main" { "Skip to content" }
                 header.bar {
                     a.brand href="/" { (mark()) span { "Penstock" } }
-                    span.pipeline title="The pipeline" { (frame.moment.name()) }
+                    span.pipeline title=(format!("The pipeline {}", frame.moment.status.pipeline)) { (frame.moment.name()) }
                     div #fresh.fresh { (freshness(frame.moment)) }
                     (choices(frame))
                 }

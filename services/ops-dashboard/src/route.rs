@@ -20,6 +20,7 @@ use crate::page::{self, Frame, Params, Preferences, param};
 use crate::{asset, guard};
 
 mod command;
+mod letters;
 mod live;
 mod show;
 

@@ -1,12 +1,14 @@
 //! What is happening: records as they are appended, sampled.
 //!
 //! A topic, or all of them, is followed while somebody looks, and for a while after. At most
-//! twenty records a second are kept, evenly spread: the first of every 50 ms. The others are counted.
+//! twenty records a second are sent and kept, evenly spread, and all while fewer come. The others are
+//! counted where they are read, so that a dashboard costs the same at any rate.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cdc_control::Sample;
 use cdc_control::v1::TailEvent;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -17,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::change::{self, Change};
 use crate::fleet::{ASK_TIMEOUT, Fleet, Refusal, lock};
 
-/// Of each slot of this length the first record is kept.
-const SLOT: Duration = Duration::from_millis(50);
+/// Records kept of a second in the long run; who tells them passes the others over.
+const KEPT_PER_SECOND: u32 = 20;
 
 /// What is kept of a topic.
 const EVENTS_MAX: usize = 500;
@@ -76,7 +78,8 @@ pub(crate) struct Tail {
 struct Kept {
     events: VecDeque<Event>,
     bytes: usize,
-    slot: Option<Instant>,
+    /// For who tells all of them.
+    sample: Sample,
     /// When the second began, and how many came and were kept in it.
     second: Instant,
     came: u64,
@@ -103,7 +106,7 @@ impl Tail {
         let kept = Kept {
             events: VecDeque::new(),
             bytes: 0,
-            slot: None,
+            sample: Sample::new(KEPT_PER_SECOND),
             second: now,
             came: 0,
             shown: 0,
@@ -117,12 +120,11 @@ impl Tail {
     fn push(&self, record: TailEvent, now: Instant) {
         let mut kept = lock(&self.kept);
         kept.turn(now);
-        kept.came += 1;
+        kept.came += 1 + record.passed_over;
         kept.trouble = None;
-        if kept.slot.is_some_and(|slot| now < slot + SLOT) {
+        if kept.sample.take(now).is_none() {
             return;
         }
-        kept.slot = Some(now);
         kept.shown += 1;
         let event = Event::new(record);
         kept.bytes += event.bytes();
@@ -158,7 +160,7 @@ impl Tail {
             let topic = self.topic.as_deref();
             let opened = fleet.first("", ASK_TIMEOUT, |mut client| {
                 let topic = topic.map(str::to_owned);
-                async move { client.tail(topic.as_deref(), false).await }
+                async move { client.sample(topic.as_deref(), KEPT_PER_SECOND).await }
             });
             match opened.await {
                 Ok(stream) => self.drain(stream).await,
@@ -265,19 +267,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn twenty_a_second_are_kept_and_the_others_counted() {
         let (tail, start) = (Tail::new(None), Instant::now());
-        for ms in 0..1_100_u32 {
+        for ms in 0..3_001_u32 {
             tail.push(record(i64::from(ms), 1), start + Duration::from_millis(ms.into()));
         }
+        let passed_over = TailEvent { passed_over: 499, ..record(9, 1) };
+        tail.push(passed_over, start + Duration::from_millis(3_999));
+        tail.push(record(10, 1), start + Duration::from_millis(4_000));
         let kept = lock(&tail.kept);
-        assert_eq!(kept.rates, (1_000, 20));
-        assert_eq!(kept.events.front().map(Event::id).as_deref(), Some("s.public.t:0:0"));
+        assert_eq!(kept.rates, (501, 2));
+        // Those that came at once, then one in 50 ms.
+        let offsets: Vec<_> = kept.events.iter().map(|event| event.record.offset).collect();
+        assert_eq!((offsets[0], offsets[18], offsets[19]), (0, 18, 19));
+        assert_eq!(offsets.len(), 20 + 60 + 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn large_values_push_out_older_ones() {
         let (tail, start) = (Tail::new(None), Instant::now());
         for offset in 0..40 {
-            let at = start + SLOT * u32::try_from(offset).unwrap();
+            let at = start + Duration::from_millis(50) * u32::try_from(offset).unwrap();
             tail.push(record(offset, 1 << 20), at);
         }
         let kept = lock(&tail.kept);

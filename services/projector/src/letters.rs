@@ -13,6 +13,10 @@ use crate::tail::describe;
 /// How a follower's reason begins, as the project loop words it.
 const FOLLOWS: [&str; 2] = ["follows a parked record", "takes columns from a parked row"];
 
+/// Parked records that are looked through for a page or for one of them; as many as are settled at
+/// once.
+const LISTED_MAX: usize = 100_000;
+
 impl Projector {
     /// Lists parked records of one projection, or of all.
     ///
@@ -26,16 +30,44 @@ impl Projector {
             "" => self.projections.iter().collect(),
             name => vec![self.find(name)?],
         };
+        if let Some(letter) = request.only {
+            return self.dead_letter(asked, place(letter)).await;
+        }
         let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+        let mut skip = u64::from(request.skip);
         let mut reply = v1::ListDeadLettersReply::default();
         for projection in asked {
-            let (parked, total) = projection.desk.list(limit).await.map_err(|e| failed(&e))?;
+            let wanted = limit.saturating_sub(reply.letters.len());
+            let passed = usize::try_from(skip).unwrap_or(usize::MAX);
+            let (parked, total) = list(projection, passed.saturating_add(wanted)).await?;
             reply.total += total;
-            for parked in parked.into_iter().take(limit.saturating_sub(reply.letters.len())) {
+            for parked in parked.into_iter().skip(passed).take(wanted) {
                 reply.letters.push(self.letter(projection.name, parked).await);
             }
+            skip = skip.saturating_sub(total);
         }
         Ok(reply)
+    }
+
+    /// Tells one parked record, and how many of its key there are.
+    async fn dead_letter(
+        &self,
+        asked: Vec<&Projection>,
+        (source, offset): (TopicPartition, Offset),
+    ) -> Result<v1::ListDeadLettersReply, Status> {
+        for projection in asked {
+            let (parked, _) = list(projection, LISTED_MAX).await?;
+            let is_it =
+                |one: &ParkedRecord| one.record.source == source && one.record.offset == offset;
+            let Some(found) = parked.iter().find(|one| is_it(one)).cloned() else { continue };
+            let key = &found.record.key;
+            let of_key =
+                |one: &&ParkedRecord| one.record.source == source && one.record.key == *key;
+            let total = u64::try_from(parked.iter().filter(of_key).count()).unwrap_or(u64::MAX);
+            let letters = vec![self.letter(projection.name, found).await];
+            return Ok(v1::ListDeadLettersReply { letters, total });
+        }
+        Ok(v1::ListDeadLettersReply::default())
     }
 
     /// Applies parked records, or gives them up.
@@ -88,6 +120,11 @@ impl Projector {
                 .collect(),
         }
     }
+}
+
+async fn list(projection: &Projection, limit: usize) -> Result<(Vec<ParkedRecord>, u64), Status> {
+    let listed = projection.desk.list(limit.min(LISTED_MAX)).await;
+    listed.map_err(|error| failed(&error))
 }
 
 /// The id in Confluent's framing: a zero, then four bytes, big-endian.

@@ -13,6 +13,7 @@
 //! others drain.
 
 pub mod cli;
+mod complete;
 mod letters;
 mod projection;
 mod sample;

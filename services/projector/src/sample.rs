@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cdc_model::TableName;
 use cdc_pipeline::port::{LogReader, TopicMeta};
 use cdc_runtime::rates::{LOOK_INTERVAL, Rate, Recent};
 use tokio::time::Instant;
 
+use crate::complete::Completeness;
 use crate::projection::{DUCKDB, Projection};
 use crate::service::Projector;
 
@@ -34,6 +36,9 @@ pub(crate) struct Figures {
     pub(crate) applied: Rate,
     pub(crate) read: Recent,
     pub(crate) visible: Recent,
+    pub(crate) completeness: Completeness,
+    /// Records that are parked; none if that is not known yet.
+    pub(crate) parked: Option<u64>,
 }
 
 impl Sampler {
@@ -42,11 +47,23 @@ impl Sampler {
         let mut reader = projector.log.reader();
         loop {
             let rows = count_rows(projector).await;
+            let mut parked = Vec::new();
+            for projection in &projector.projections {
+                parked.push(count_parked(projection).await);
+            }
+            let asked = Instant::now();
             let topics = reader.topics().await;
             {
                 let mut sample = self.lock();
-                for projection in &projector.projections {
-                    sample.loops.entry(projection.name).or_default().look(projection);
+                for (projection, parked) in projector.projections.iter().zip(parked) {
+                    let figures = sample.loops.entry(projection.name).or_default();
+                    figures.look(projection);
+                    figures.parked = parked.or(figures.parked);
+                    if let Ok(topics) = &topics {
+                        let followed = topics.iter().filter(|meta| projector.follows(&meta.topic));
+                        let offsets = projection.stats.offsets();
+                        figures.completeness.look(asked, followed, &offsets);
+                    }
                 }
                 sample.rows = rows.unwrap_or_default();
                 match topics {
@@ -75,6 +92,18 @@ impl Figures {
         self.read.push(now, &stats.intake);
         self.visible.push(now, &stats.latency);
     }
+}
+
+/// How long a projection may take to count what it has parked: it may be applying a batch.
+const PARKED_LIMIT: Duration = Duration::from_millis(250);
+
+/// Asks a projection how many records it has parked; `None` if it does not answer now.
+async fn count_parked(projection: &Projection) -> Option<u64> {
+    if projection.stats.parked_keys() == 0 {
+        return Some(0);
+    }
+    let listed = tokio::time::timeout(PARKED_LIMIT, projection.desk.list(1)).await;
+    listed.ok()?.ok().map(|(_, total)| total)
 }
 
 /// Counts the rows of each table in the warehouse; `None` if that failed.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use cdc_codec::Decoder;
 use cdc_control::{TailStream, v1};
-use cdc_model::Lsn;
+use cdc_model::{Lsn, Topic};
 use cdc_pipeline::Halted;
+use cdc_pipeline::dead_letter::SUFFIX;
 use cdc_pipeline::stats::LoopStats;
 use cdc_registry::Registry;
 use cdc_runtime::{Log, PipelineId};
@@ -107,6 +108,12 @@ impl Projector {
     /// Returns what the projection of that name tells about itself.
     pub fn stats(&self, name: &str) -> Option<&Arc<LoopStats>> {
         self.projections.iter().find(|p| p.name == name).map(|p| &p.stats)
+    }
+
+    /// Returns whether its projections read a topic.
+    pub(crate) fn follows(&self, topic: &Topic) -> bool {
+        let rest = topic.as_str().strip_prefix(&self.config.prefix);
+        rest.is_some_and(|rest| rest.starts_with('.') && !rest.ends_with(SUFFIX))
     }
 
     /// Returns a decoder of the log's records.

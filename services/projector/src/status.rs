@@ -44,6 +44,7 @@ fn projection(projection: &Projection, sample: &Sample, now_us: i64) -> v1::Proj
     let (state, reason, halt) = cdc_control::state(&stats.state());
     let figures = sample.loops.get(projection.name).cloned().unwrap_or_default();
     let lag_records = stats.lag_records();
+    let partitions = stats.partitions();
     let (committed_at, _) = stats.freshness();
     let behind = committed_at.map(|at| (now_us - at.0).max(0) as f64 / 1e6);
     let sum = |offsets: std::collections::BTreeMap<_, cdc_model::Offset>| -> u64 {
@@ -69,6 +70,10 @@ fn projection(projection: &Projection, sample: &Sample, now_us: i64) -> v1::Proj
         retries: load(&stats.retries),
         records_applied: sum(stats.offsets()),
         records_total: sum(stats.end_offsets()),
+        parked_records: figures.parked,
+        partitions_held: small(partitions.held),
+        partitions_total: small(partitions.total),
+        complete_age_ms: figures.completeness.age_ms(),
         rows: rows
             .map(|(table, rows)| v1::TableRows { table: table.to_string(), rows: *rows })
             .collect(),
@@ -79,9 +84,13 @@ fn topic(meta: &cdc_pipeline::port::TopicMeta) -> v1::Topic {
     let records: i64 = meta.partitions.iter().map(|(_, end)| end.0).sum();
     v1::Topic {
         name: meta.topic.to_string(),
-        partitions: u32::try_from(meta.partitions.len()).unwrap_or(u32::MAX),
+        partitions: small(meta.partitions.len()),
         records: u64::try_from(records).ok(),
     }
+}
+
+fn small(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn load(counter: &AtomicU64) -> u64 {

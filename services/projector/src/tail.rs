@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cdc_codec::{Decoder, text};
-use cdc_control::{TailStream, v1};
+use cdc_control::{Sample, TailStream, v1};
 use cdc_model::{ChangeEvent, LogRecord, Offset, Row, TableSchema, TopicPartition, Value};
 use cdc_pipeline::port::{Decode, DecodeError, Decoded, LogReader, TopicMeta};
 use cdc_registry::Registry;
 use cdc_runtime::{AnyReader, Log, ReadError};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -42,7 +43,8 @@ pub(crate) async fn follow(
     let next: BTreeMap<_, _> = from.collect();
     reader.assign(next.clone().into_iter().collect()).await.map_err(failed)?;
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let follower = Follower { reader, decoder, topic: request.topic, next };
+    let sample = Sample::new(request.per_second_max);
+    let follower = Follower { reader, decoder, topic: request.topic, next, sample };
     let pump = async move {
         let outcome = follower.pump(&sender).await;
         if let Err(status) = outcome {
@@ -70,6 +72,7 @@ struct Follower {
     decoder: Decoder<Registry>,
     topic: Option<String>,
     next: BTreeMap<TopicPartition, Offset>,
+    sample: Sample,
 }
 
 impl Follower {
@@ -83,7 +86,10 @@ impl Follower {
             };
             let fetched = fetched.map_err(failed)?;
             for record in fetched.records {
-                let event = describe(&mut self.decoder, &record).await?;
+                // What nobody is shown is not decoded.
+                let Some(passed_over) = self.sample.take(Instant::now()) else { continue };
+                let mut event = describe(&mut self.decoder, &record).await?;
+                event.passed_over = passed_over;
                 if sender.send(Ok(event)).await.is_err() {
                     return Ok(());
                 }
@@ -148,6 +154,7 @@ fn tell(change: &ChangeEvent, event: &mut v1::TailEvent) {
     event.op = change.op.code().to_owned();
     event.text = text::render(change);
     event.timestamp_ms = change.origin.transaction.committed_at.0 / 1_000;
+    event.commit_position = Some(change.origin.transaction.commit_lsn.to_string());
     let key = |row: &Row| json(&change.table, row, &change.table.key).to_string();
     event.key = newest.filter(|_| change.table.has_key()).map(key).unwrap_or_default();
     let all: Vec<usize> = (0..change.table.columns.len()).collect();

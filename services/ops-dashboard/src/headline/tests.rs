@@ -21,13 +21,19 @@ fn flowing() -> StatusReply {
         read_p50_ms: Some(4.0),
         latency_p50_ms: Some(8.0),
         latency_p99_ms: Some(41.0),
+        complete_age_ms: Some(0),
         ..Projection::default()
     };
     projection.set_state(State::Running);
     StatusReply {
         capture: Some(capture),
         projections: vec![projection],
-        source: Some(Source { safe_wal_bytes: Some(1 << 30), ..Source::default() }),
+        source: Some(Source {
+            safe_wal_bytes: Some(1 << 30),
+            server_lsn: Some("0/50".to_owned()),
+            acknowledged_lsn: Some("0/50".to_owned()),
+            ..Source::default()
+        }),
         ..StatusReply::default()
     }
 }
@@ -58,6 +64,33 @@ fn all_is_well() {
     assert_eq!(headline.safe.words, "Nothing lost");
     assert_eq!(headline.safe.detail, "0 dead letters · WAL headroom 1.0\u{202f}GiB");
     assert_eq!(headline.troubles, []);
+}
+
+#[test]
+fn what_is_not_verified_is_not_claimed() {
+    let mut late = flowing();
+    late.projections[0].complete_age_ms = None;
+    let safe = Headline::of(&moment(late.clone())).safe;
+    assert_eq!((safe.tone, safe.words.as_str()), (Tone::Unknown, "Not verified yet"));
+    let seat = |status, seen_ms| Seat {
+        endpoint: "a:1".to_owned(),
+        status: Some(status),
+        seen_ms: Some(seen_ms),
+        is_fresh: true,
+        trouble: None,
+    };
+    let first = Moment::new(vec![seat(flowing(), 3_000)], 3_000, None);
+    let proof = |moment: &Moment| Headline::of(moment).safe.proof;
+    assert_eq!(proof(&first).as_deref(), Some("verified just now"));
+    let second = Moment::new(vec![seat(late.clone(), 60_000)], 60_000, Some(&first));
+    assert_eq!(proof(&second).as_deref(), Some("verified 57\u{202f}s ago"));
+    assert_eq!(Headline::of(&second).safe.words, "Nothing lost");
+    let third = Moment::new(vec![seat(late, 600_000)], 600_000, Some(&second));
+    let safe = Headline::of(&third).safe;
+    assert_eq!(
+        (safe.tone, safe.words.as_str()),
+        (Tone::Unknown, "Nothing lost until 00:00:03 UTC")
+    );
 }
 
 #[test]

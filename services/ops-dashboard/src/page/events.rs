@@ -1,9 +1,11 @@
 //! What is happening: a sample of the records as they are appended, and one of them whole.
 
+use cdc_control::v1::TraceRung;
 use maud::{Markup, html};
 
 use crate::change::{self, Change};
 use crate::format;
+use crate::headline::Tone;
 use crate::moment::Moment;
 use crate::page::{self, Params, Parts, address, param};
 use crate::tail::{Event, Sight};
@@ -13,6 +15,9 @@ pub(crate) const ROWS: usize = 40;
 
 /// Topics offered in the filter.
 const TOPICS_MAX: usize = 500;
+
+/// Places of a record's way.
+const PLACES_MAX: usize = 40;
 
 /// Fields of a row in a list.
 const FIELDS_SHORT: usize = 4;
@@ -30,6 +35,7 @@ pub(crate) fn body(
     moment: &Moment,
     params: &Params,
     shown: Option<Option<Event>>,
+    way: Option<&[TraceRung]>,
 ) -> Markup {
     let topic = param(params, "topic");
     html! {
@@ -46,7 +52,7 @@ pub(crate) fn body(
             button #pause type="button" aria-pressed="false" data-pauses="events" hidden { "Pause" }
         }
         @match shown {
-            Some(Some(event)) => (whole(&event, moment.at_ms)),
+            Some(Some(event)) => (whole(&event, moment, way)),
             Some(None) => div.notice { p { "This record is not kept any more: a sample of the last ones is." } p.remedy { "Read it with penstock tail --from-beginning, or look for its row in the query." } },
             None => {}
         }
@@ -136,13 +142,39 @@ fn short_change(event: &Event) -> Markup {
                 span { (format::folded_at(value.unwrap_or_default(), 40)) }
             }
         }
-        @if more > 0 { span.u { "+" (more) " fields" } }
+        @if more > 0 { span.u { "+" (more) @if more == 1 { " field" } @else { " fields" } } }
+    }
+}
+
+/// Where its transaction has come to: the log, then each projection.
+fn trace(committed_ms: i64, rungs: &[TraceRung], moment: &Moment) -> Markup {
+    let projections = moment.status.projections.iter().map(|projection| projection.name.as_str());
+    let places = moment.capture().map(|_| "appended").into_iter().chain(projections);
+    let after = |place: &str| {
+        let at_us = rungs.iter().filter(|rung| rung.name == place).map(|rung| rung.at_us).min()?;
+        let passed = at_us.saturating_sub(committed_ms.saturating_mul(1_000)).max(0);
+        Some(format::millis(format::real_signed(passed) / 1e3))
+    };
+    html! {
+        h3 { "Where it is " span.u { "since its commit" } }
+        ul.way {
+            @for place in places.take(PLACES_MAX) {
+                @let after = after(place);
+                li {
+                    (page::state_mark(if after.is_some() { Tone::Ok } else { Tone::Unknown })) " "
+                    @if place == "appended" { "appended" } @else { a href=(page::projection_href(place)) { (format::folded_at(place, 40)) } }
+                    " "
+                    @match after { Some(after) => { "after " (after.markup()) }, None => span.u { "not told" } }
+                }
+            }
+        }
+        p.u { "“Not told” is not there yet, or there before the process that would tell started." }
     }
 }
 
 /// One record with all that is known of it.
-fn whole(event: &Event, now_ms: i64) -> Markup {
-    let record = &event.record;
+fn whole(event: &Event, moment: &Moment, way: Option<&[TraceRung]>) -> Markup {
+    let (record, now_ms) = (&event.record, moment.at_ms);
     let change = record.value_json.as_deref().and_then(change::read);
     html! {
         article.whole aria-labelledby="record" {
@@ -157,7 +189,9 @@ fn whole(event: &Event, now_ms: i64) -> Markup {
                 dt { "Committed" } dd { (format::clock(record.timestamp_ms)) " " span.u { (format::ago(record.timestamp_ms, now_ms)) } }
                 dt { "Key" } dd { code { @if record.key.is_empty() { "none" } @else { (format::folded(&record.key)) } } }
                 dt { "Change" } dd { (format::folded(&record.text)) }
+                @if let Some(position) = &record.commit_position { dt { "Commit" } dd { code { (position) } } }
             }
+            @if let Some(rungs) = way { (trace(record.timestamp_ms, rungs, moment)) }
             @if let Some(change) = change { (diff(&change)) }
             @if let Some(json) = &record.value_json { (envelope(json)) }
         }

@@ -150,7 +150,7 @@ fn arrears(lane: &Lane) -> String {
 
 /// Heights of the upright drawing's places, in pixels.
 const RUNG: usize = 52;
-const BRANCH: usize = 92;
+const BRANCH: usize = 100;
 
 fn upright(ladder: &Ladder, lanes: &[&Lane]) -> Markup {
     let below = 3 * RUNG;
@@ -174,6 +174,7 @@ fn upright(ladder: &Ladder, lanes: &[&Lane]) -> Markup {
                 text.u x="48" y=(y + 23) { (projection.state().word()) " · " (arrears(lane)) }
                 (line("read", y + 41, &lane.read))
                 (line("applied", y + 59, &lane.applied))
+                (upright_step(48, y + 77, if lane.read.is_slowest { &lane.read } else { &lane.applied }))
             }
         }
     }
@@ -187,8 +188,8 @@ fn row(y: usize, x: usize, href: &str, rung: &Rung) -> Markup {
             text x="32" y=(y + 23) {
                 (format::known_text(rung.p50_ms.map(format::millis)))
                 tspan.u { " · p99 " (format::known_text(rung.p99_ms.map(format::millis))) }
-                (upright_step(rung))
             }
+            (upright_step(32, y + 39, rung))
         } @else { text.u x="32" y=(y + 23) { "at the source" } }
     }
 }
@@ -199,15 +200,15 @@ fn line(name: &str, y: usize, rung: &Rung) -> Markup {
             tspan.u { (name) " " }
             (format::known_text(rung.p50_ms.map(format::millis)))
             tspan.u { " · p99 " (format::known_text(rung.p99_ms.map(format::millis))) }
-            (upright_step(rung))
         }
     }
 }
 
-fn upright_step(rung: &Rung) -> Markup {
+/// The slowest step stands on a line of its own, below all others of its place.
+fn upright_step(x: usize, y: usize, rung: &Rung) -> Markup {
     html! {
         @if rung.is_slowest && let Some(step) = rung.step_ms {
-            tspan.step.slowest { " · +" (format::millis(step).text()) " slowest" }
+            text.step.slowest x=(x) y=(y) { "+" (format::millis(step).text()) " until " (rung.name) ", slowest" }
         }
     }
 }

@@ -11,9 +11,6 @@ use crate::page::{self, Params, address, command, confirmed, encoded, param};
 /// Letters of a page: each may hold a value of a megabyte, twice.
 pub(crate) const PAGE: usize = 20;
 
-/// Pages that can be asked for: a process lists from the oldest on.
-pub(crate) const PAGES_MAX: usize = 50;
-
 /// What is listed.
 pub(crate) struct Listing {
     pub(crate) letters: Vec<DeadLetter>,
@@ -33,7 +30,7 @@ pub(crate) fn id(letter: &DeadLetter) -> String {
 pub(crate) fn list(moment: &Moment, listing: &Listing, params: &Params) -> Markup {
     let chosen = param(params, "projection");
     let total = usize::try_from(listing.total).unwrap_or(usize::MAX);
-    let pages = total.div_ceil(PAGE).clamp(1, PAGES_MAX);
+    let pages = total.div_ceil(PAGE).max(1);
     let to = |page: usize| {
         let page = page.to_string();
         address("/dead-letters", &[("projection", chosen), ("page", &page)])
@@ -45,7 +42,7 @@ pub(crate) fn list(moment: &Moment, listing: &Listing, params: &Params) -> Marku
                 a href="/dead-letters" aria-current=[chosen.is_empty().then_some("true")] { "All" }
                 @for projection in &moment.status.projections {
                     a href=(page::letters_href(&projection.name)) aria-current=[(chosen == projection.name).then_some("true")] {
-                        (format::folded_at(&projection.name, 40)) " " span.n { (format::group(projection.dead_letters)) }
+                        (format::folded_at(&projection.name, 40)) " " span.n { (format::group(crate::moment::parked(projection))) }
                     }
                 }
             }
@@ -61,7 +58,6 @@ pub(crate) fn list(moment: &Moment, listing: &Listing, params: &Params) -> Marku
                 }
             }
             (page::pager(listing.page.min(pages), pages, to))
-            @if pages == PAGES_MAX && total > PAGES_MAX * PAGE { p.u { "Older ones first; settle these to see the rest." } }
             @if !chosen.is_empty() { (all_of(chosen, listing.total)) }
             @else { p.u { "Choose a projection to replay or discard all of its records." } }
         }
@@ -107,8 +103,7 @@ fn all_of(projection: &str, total: u64) -> Markup {
 /// Lines of hexadecimal shown of a key and of a value.
 const HEX_LINES: usize = 64;
 
-/// Draws one letter with its original bytes; `of_key` counts the parked records of its key, as far
-/// as they are listed.
+/// Draws one letter with its original bytes; `of_key` counts the parked records of its key.
 pub(crate) fn whole(letter: &DeadLetter, of_key: u64, now_ms: i64) -> Markup {
     let id = id(letter);
     let back = page::letters_href(&letter.projection);
@@ -153,10 +148,10 @@ pub(crate) fn whole(letter: &DeadLetter, of_key: u64, now_ms: i64) -> Markup {
         }
         section aria-labelledby="settle" {
             h2 #settle { "Settle" }
-            p { "It goes together with all parked records of its key: " (records) " or more." }
+            p { "It goes together with every parked record of its key, in order: " (records) " now." }
             div.columns {
-                (command("/dead-letters/replay", "Replay its key", &fields))
-                (confirmed("/dead-letters/discard", "Discard its key’s records", &letter.projection, &fields))
+                (command("/dead-letters/replay", &format!("Replay {records}"), &fields))
+                (confirmed("/dead-letters/discard", &format!("Discard {records}"), &letter.projection, &fields))
             }
         }
     }

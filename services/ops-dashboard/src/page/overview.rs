@@ -81,7 +81,10 @@ fn one(name: &str, claim: &Claim) -> Markup {
         div.claim {
             p.unseen { (name) ":" }
             p.words { (page::state_mark(claim.tone)) span { (claim.words) } }
-            p.detail { (claim.detail) }
+            p.detail {
+                @if let Some(proof) = &claim.proof { a href="/source#verified" { (proof) } @if !claim.detail.is_empty() { " · " } }
+                (claim.detail)
+            }
         }
     }
 }
@@ -152,10 +155,11 @@ fn projections(moment: &Moment) -> Markup {
 fn row(moment: &Moment, projection: &cdc_control::v1::Projection) -> Markup {
     let name = projection.name.as_str();
     let is_stale = moment.is_stale(name);
+    let parked = crate::moment::parked(projection);
     let rows = (!projection.rows.is_empty()).then(|| projection.rows.iter().map(|t| t.rows).sum());
     html! {
         tr.faded[is_stale] {
-            th scope="row" { a href=(page::projection_href(name)) { (format::folded_at(name, 40)) } " " span.u { (projection.kind) } }
+            th scope="row" { a href=(page::projection_href(name)) { (format::folded_at(name, 40)) } @if projection.kind != name { " " span.u { (projection.kind) } } }
             td { (state(Tone::of(projection.state()), projection.state().word())) @if is_stale { span.u { " as last told" } } }
             td.r { (known(rows.map(|rows| format::count(rows, "")))) }
             td.r { (known(synced(projection))) (bar(projection.records_applied, projection.records_total)) }
@@ -164,7 +168,7 @@ fn row(moment: &Moment, projection: &cdc_control::v1::Projection) -> Markup {
             td.r { (format::rate(projection.events_per_second, "/s").markup()) }
             td { (chart::spark(moment.sparks.get(name))) }
             td.r {
-                @if projection.dead_letters > 0 { a href=(page::letters_href(name)) { (page::state_mark(Tone::Behind)) " " (format::group(projection.dead_letters)) } }
+                @if parked > 0 { a href=(page::letters_href(name)) { (page::state_mark(Tone::Behind)) " " (format::group(parked)) } }
                 @else { span.n { "0" } }
             }
             td { (hold(name, projection.state())) }

@@ -54,7 +54,7 @@ pub(crate) fn body(
     };
     html! {
         p.crumbs { a href="/" { "Overview" } " / projections" }
-        div.head { h1 { (name) " " span.u { (projection.kind) } } }
+        div.head { h1 { (name) @if projection.kind != name { " " span.u { (projection.kind) } } } }
         (parts.slot("facts"))
         section aria-labelledby="charts" {
             div.head { h2 #charts { "Over time" } (chart::ranges(&path, params, range)) }
@@ -70,7 +70,7 @@ pub(crate) fn body(
 fn facts(moment: &Moment, projection: &Projection) -> Markup {
     let name = projection.name.as_str();
     let path = page::projection_href(name);
-    let latency = |p50: Option<f64>, p99: Option<f64>| html! { (known(p50.map(format::millis))) " " span.u { "p99 " (format::known_text(p99.map(format::millis))) } };
+    let latency = |p50: Option<f64>, p99: Option<f64>| html! { (known(p50.map(format::millis))) " " span.u { "· p99 " (format::known_text(p99.map(format::millis))) } };
     html! {
         @if let Some(halt) = &projection.halt {
             div.trouble.halted { div {
@@ -85,7 +85,7 @@ fn facts(moment: &Moment, projection: &Projection) -> Markup {
             dl.facts {
                 dt { "State" } dd { (state(Tone::of(projection.state()), projection.state().word())) " " (hold_from(name, projection.state(), &path)) @if moment.is_stale(name) { " " span.u { "as last told" } } }
                 dt { "Synced" } dd { (known(synced(projection))) " " (bar(projection.records_applied, projection.records_total)) }
-                dt { "Records" } dd { (format::count(projection.records_applied, "").markup()) span.u { " of " (format::group(projection.records_total)) } }
+                dt { "Offsets passed" } dd { (format::count(projection.records_applied, "").markup()) span.u { " of " (format::group(projection.records_total)) } }
                 dt { "Lag" } dd { (known(projection.lag_records.map(|n| format::count(n, "records")))) ", " (known(projection.lag_seconds.map(format::seconds))) }
                 dt { "Rate" } dd { (format::rate(projection.events_per_second, "events/s").markup()) }
             }
@@ -93,7 +93,7 @@ fn facts(moment: &Moment, projection: &Projection) -> Markup {
                 dt { "Commit to read" } dd { (latency(projection.read_p50_ms, projection.read_p99_ms)) }
                 dt { "Commit to visible" } dd { (latency(projection.latency_p50_ms, projection.latency_p99_ms)) }
                 dt { "Rows applied" } dd { (format::count(projection.rows_applied, "").markup()) }
-                dt { "Dead letters" } dd { a href=(page::letters_href(name)) { (format::group(projection.dead_letters)) } span.u { " of " (format::plural(projection.parked_keys, "key")) } }
+                dt { "Dead letters" } dd { a href=(page::letters_href(name)) { (format::group(crate::moment::parked(projection))) } @if projection.parked_keys > 0 { span.u { " of " (format::plural(projection.parked_keys, "key")) } } }
                 dt { "Retries" } dd { (format::count(projection.retries, "").markup()) }
                 dt { "Kind" } dd { (text_or(&projection.kind)) }
             }

@@ -57,7 +57,7 @@ fn table(moment: &Moment) -> Markup {
             @for seat in moment.absent() {
                 @if let Some((reason, remedy)) = &seat.trouble {
                     div.notice.refused {
-                        p { (page::state_mark(Tone::Halted)) " " strong { (seat.endpoint) } " does not answer: " (format::folded_at(reason, 500)) }
+                        p { (page::state_mark(Tone::Halted)) " " strong { (seat.label()) } @if seat.label() != seat.endpoint { " at " code { (seat.endpoint) } } " does not answer: " (format::folded_at(reason, 500)) }
                         @if !remedy.is_empty() { p.remedy { (remedy) } }
                     }
                 }

@@ -20,6 +20,7 @@ const LISTED_MAX: usize = 50;
 pub(crate) fn parts(moment: &Moment, params: &Params) -> Parts {
     let mut parts = page::frame_parts(moment);
     parts.add("facts", html! { div.faded[moment.is_stale(CAPTURE)] { (facts(moment)) } });
+    parts.add("verified", verified(moment));
     parts.add("snapshot", snapshot(moment));
     parts.add("tables", html! { div.faded[moment.is_silent()] { (captured(moment, params)) } });
     parts
@@ -37,6 +38,14 @@ pub(crate) fn body(parts: &Parts, fleet: &Fleet, params: &Params) -> Markup {
         section aria-labelledby="wal" {
             div.head { h2 #wal { "Retained WAL" } (chart::ranges("/source", params, range)) }
             (chart.markup(range, &fleet.columns(range, &[RETAINED.to_owned()])))
+        }
+        section aria-labelledby="verified-title" {
+            h2 #verified-title { "Is anything lost?" }
+            (parts.slot("verified"))
+            p.u {
+                "Positions are compared, each told by another witness: the server’s log, the event log, and the offsets that a store commits with its rows. "
+                "The contents of rows are not; nor are tables that are not captured."
+            }
         }
         (parts.slot("snapshot"))
         section aria-labelledby="tables-title" {
@@ -68,8 +77,8 @@ fn facts(moment: &Moment) -> Markup {
                     }
                 }
                 @if let Some(capture) = capture {
-                    dt { "Events" } dd { (format::count(capture.events, "").markup()) " " (format::rate(capture.events_per_second, "/s").markup()) }
-                    dt { "Records" } dd { (format::count(capture.records, "").markup()) " " span.u { (format::bytes(capture.bytes).text()) } }
+                    dt { "Events" } dd { (format::count(capture.events, "").markup()) span.u { " · " } (format::rate(capture.events_per_second, "/s").markup()) }
+                    dt { "Records" } dd { (format::count(capture.records, "").markup()) span.u { " · " (format::bytes(capture.bytes).text()) } }
                     dt { "Retries" } dd { (format::count(capture.retries, "").markup()) }
                 }
             }
@@ -97,11 +106,42 @@ fn positions(source: &Source, moment: &Moment) -> Markup {
         dl.facts {
             dt { "Server is at" } dd { code { (lsn(&source.server_lsn)) } }
             dt { "Received" } dd { code { (lsn(&source.received_lsn)) } }
-            dt { "Acknowledged" } dd { code { (lsn(&source.acknowledged_lsn)) } " " span.u { (format::known_text(source.lag_bytes.map(format::bytes))) " behind" } }
+            dt { "Acknowledged" } dd { code { (lsn(&source.acknowledged_lsn)) } span.u { " · " (format::known_text(source.lag_bytes.map(format::bytes))) " behind" } }
             dt { "Retained WAL" } dd { (known(source.retained_wal_bytes.map(format::bytes))) }
-            dt { "May still be written" } dd { (known(safe.map(format::bytes))) }
+            dt { "May still be written" } dd { @if source.retained_wal_bytes.is_some() && safe.is_none() && moment.outlook == Outlook::Unlimited { "as much as the disk holds" } @else { (known(safe.map(format::bytes))) } }
             dt { "Until the slot is lost" } dd { (text_or(&headroom(moment))) @if let Some(limit) = limit { br; span.u { (limit) } } }
         }
+    }
+}
+
+fn verified(moment: &Moment) -> Markup {
+    let verification = &moment.verification;
+    html! {
+        @match &verification.last {
+            None => p { (page::state_mark(Tone::Unknown)) " No check has passed every rung since this page’s server started." },
+            Some(last) => {
+                p { (page::state_mark(Tone::Ok)) " " strong { "Nothing" } " that the source had committed before " code { (last.position) } ", where its log was " (format::ago(last.at_ms, moment.at_ms)) ", is missing:" }
+                ul.proof {
+                    li { "capture acknowledged that position to the server, which it does once everything before it is in the event log;" }
+                    li { "after that, " (names(&last.projections)) " passed the end of every partition of the log: each record is applied, or parked (" (format::group(moment.dead_letters())) " now)." }
+                }
+                p.u { "All of it was seen by " (format::clock(last.seen_ms)) "." }
+            }
+        }
+        @if let Some(check) = &verification.under_way {
+            p.u { "Under way: everything before " code { (check.position) } ", since " (format::clock(check.begun_ms)) ". It waits for " (verification.waits_for) "." }
+        } @else if !verification.waits_for.is_empty() {
+            p.u { "The next check waits for " (verification.waits_for) "." }
+        }
+    }
+}
+
+/// “a, b and c”.
+fn names(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
 

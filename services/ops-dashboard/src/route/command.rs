@@ -8,7 +8,7 @@ use axum::response::Redirect;
 use cdc_control::{Settlement, v1};
 use maud::html;
 
-use super::show::listing;
+use super::letters;
 use super::{
     App, HeaderMap, Html, IntoResponse, Path, RequestParts, Response, Shared, State, StatusCode,
     Visit, header,
@@ -239,7 +239,7 @@ fn told(reply: &v1::SettleReply, settlement: Settlement) -> String {
 
 /// Refuses if there are not as many records parked as the person saw.
 async fn unchanged(shared: &Shared, projection: &str, expected: u64) -> Result<(), Refusal> {
-    let (total, _) = listing(shared, projection, 1).await?;
+    let total = letters::count(shared, projection).await?;
     if total == expected {
         return Ok(());
     }
@@ -254,7 +254,7 @@ async fn unchanged(shared: &Shared, projection: &str, expected: u64) -> Result<(
 }
 
 /// Reads `topic:partition:offset`.
-fn letter_id(text: &str) -> Option<v1::LetterId> {
+pub(super) fn letter_id(text: &str) -> Option<v1::LetterId> {
     let mut parts = text.rsplitn(3, ':');
     let offset = parts.next()?.parse().ok()?;
     let partition = parts.next()?.parse().ok()?;

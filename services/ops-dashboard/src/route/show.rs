@@ -1,14 +1,13 @@
 //! Pages that show.
 
-use cdc_control::{Error as ControlError, v1};
+use cdc_control::v1;
 use tokio::time::Instant;
-use tonic::Code;
 
 use super::live::sight;
-use super::{App, IntoResponse, Path, Response, State, StatusCode, Visit, reply};
+use super::{App, IntoResponse, Path, Response, State, StatusCode, Visit, letters, reply};
 use crate::dashboard::Shared;
 use crate::fleet::{ASK_TIMEOUT, QUERY_TIMEOUT, Refusal};
-use crate::page::letters::{self as letter_page, Listing, PAGE, PAGES_MAX};
+use crate::page::letters as letter_page;
 use crate::page::query::{self as query_page, Answer};
 use crate::page::{self, empty, page_number, param};
 
@@ -29,8 +28,22 @@ pub(super) async fn events(State(shared): App, visit: Visit) -> Response {
         let tails = [Some(topic).filter(|topic| !topic.is_empty()), None];
         tails.into_iter().filter_map(|topic| shared.tails.of(topic)).find_map(|t| t.find(wanted))
     });
-    let body = page::events::body(&parts, &moment, &visit.params, shown);
+    let record = shown.as_ref().and_then(|found| Some(&found.as_ref()?.record));
+    let way = match record.and_then(|record| record.commit_position.clone()) {
+        Some(position) => trace(&shared, &position).await,
+        None => None,
+    };
+    let body = page::events::body(&parts, &moment, &visit.params, shown, way.as_deref());
     reply(&shared, &visit, &moment, "Events", &body)
+}
+
+/// Returns where what was committed at a position has come to, and when; none if nobody tells.
+async fn trace(shared: &Shared, position: &str) -> Option<Vec<v1::TraceRung>> {
+    let replies = shared.fleet.each(|mut client| {
+        let position = position.to_owned();
+        async move { client.trace(&position).await }
+    });
+    Some(replies.await.ok()?.into_iter().flat_map(|reply| reply.rungs).collect())
 }
 
 pub(super) async fn projection(
@@ -73,67 +86,25 @@ pub(super) async fn activity(State(shared): App, visit: Visit) -> Response {
 
 pub(super) async fn letters(State(shared): App, visit: Visit) -> Response {
     let moment = shared.fleet.moment();
-    let params = &visit.params;
-    let page = page_number(params).min(PAGES_MAX);
-    let listed = listing(&shared, param(params, "projection"), page).await;
-    let wanted = param(params, "show");
-    let (title, body) = match listed {
-        Err(refusal) => {
-            ("Dead letters", page::refused("The dead letters cannot be listed", &refusal))
-        }
-        Ok((_, letters)) if !wanted.is_empty() => {
-            match letters.iter().find(|letter| letter_page::id(letter) == wanted) {
-                None => ("Dead letters", empty("This record is not parked any more.", None)),
-                Some(letter) => {
-                    let of_key = letters.iter().filter(|other| other.key == letter.key).count();
-                    let of_key = u64::try_from(of_key).unwrap_or(u64::MAX);
-                    ("Dead letter", letter_page::whole(letter, of_key, moment.at_ms))
-                }
+    let (chosen, wanted) = (param(&visit.params, "projection"), param(&visit.params, "show"));
+    if !wanted.is_empty() {
+        let (title, body) = match letters::find(&shared, chosen, wanted).await {
+            Err(refusal) => {
+                ("Dead letter", page::refused("The dead letter cannot be shown", &refusal))
             }
-        }
-        Ok((total, letters)) => {
-            let due = usize::try_from(total).unwrap_or(usize::MAX).min(page * PAGE);
-            let is_cut = letters.len() < due;
-            let letters = letters.into_iter().skip((page - 1) * PAGE).take(PAGE).collect();
-            let listing = Listing { letters, total, page, is_cut };
-            ("Dead letters", letter_page::list(&moment, &listing, params))
-        }
+            Ok(None) => ("Dead letters", empty("This record is not parked any more.", None)),
+            Ok(Some((letter, of_key))) => {
+                ("Dead letter", letter_page::whole(&letter, of_key, moment.at_ms))
+            }
+        };
+        return reply(&shared, &visit, &moment, title, &body);
+    }
+    let page = page_number(&visit.params);
+    let body = match letters::page(&shared, &moment, chosen, page).await {
+        Err(refusal) => page::refused("The dead letters cannot be listed", &refusal),
+        Ok(listing) => letter_page::list(&moment, &listing, &visit.params),
     };
-    reply(&shared, &visit, &moment, title, &body)
-}
-
-/// Lists the letters up to the end of a page, and how many there are in all. Where values are so
-/// large that an answer would be refused, fewer are asked for.
-pub(super) async fn listing(
-    shared: &Shared,
-    projection: &str,
-    page: usize,
-) -> Result<(u64, Vec<v1::DeadLetter>), Refusal> {
-    let limit = u32::try_from(page * PAGE).unwrap_or(u32::MAX);
-    let projection = projection.to_owned();
-    let replies = shared.fleet.each(|mut client| {
-        let projection = projection.clone();
-        async move {
-            let mut limit = limit;
-            loop {
-                match client.dead_letters(&projection, limit).await {
-                    Err(ControlError::Refused(status))
-                        if limit > 1 && status.code() == Code::OutOfRange =>
-                    {
-                        limit /= 4;
-                        limit = limit.max(1);
-                    }
-                    told => return told,
-                }
-            }
-        }
-    });
-    let replies = replies.await?;
-    let total = replies.iter().map(|reply| reply.total).sum();
-    let mut letters: Vec<v1::DeadLetter> =
-        replies.into_iter().flat_map(|reply| reply.letters).collect();
-    letters.sort_by_key(|letter| letter.timestamp_ms);
-    Ok((total, letters))
+    reply(&shared, &visit, &moment, "Dead letters", &body)
 }
 
 pub(super) async fn schemas(State(shared): App, visit: Visit) -> Response {

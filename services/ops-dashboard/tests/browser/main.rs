@@ -1,5 +1,9 @@
-//! The pages in a real browser: `cargo x ui`. Serves made-up pipelines and hands their addresses to
-//! `suite.mjs`, which drives Chromium.
+//! The pages in a real browser: `cargo x ui`. `suite.mjs` drives Chromium through the pages of made-up
+//! pipelines, `live.mjs` through a shop, its dashboard and everything between ([`live`]).
+//!
+//! `--shots [DIR]` also writes pictures of every page, into `screenshots` of the target folder unless
+//! told where; `--only WORD` runs the tests whose name has the word in it; `--suite live` or
+//! `--suite suite` runs one of the two.
 //!
 //! Needs Chromium (`/usr/bin/chromium`, or what `CHROMIUM` names) and the npm packages beside this
 //! file (`npm ci`); without them it says so and ends well, or fails with `X_STRICT=1`.
@@ -10,22 +14,24 @@
     reason = "a test's runner"
 )]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
 
-use cdc_control::v1::{self, State};
-use serde_json::json;
+use penstock_stack::{ROLE, Role};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout};
 
-use scripted::{Script, World, config};
-
+mod live;
+mod made_up;
 #[expect(dead_code, reason = "the other tests use more of it")]
 #[path = "../it/scripted.rs"]
 mod scripted;
 
 fn main() -> ExitCode {
+    // A stack's services are this program under another name.
+    if let Some(role) = service_kit::variable(ROLE) {
+        return Role::find(&role).map_or(ExitCode::FAILURE, Role::run);
+    }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     if let Some(missing) = missing(&folder) {
         eprintln!("skipped: {missing}");
@@ -33,8 +39,20 @@ fn main() -> ExitCode {
         return if is_strict { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let is_well = runtime.block_on(run(&folder));
+    let is_well = runtime.block_on(async {
+        let is_chosen = |name: &str| argument("--suite").flatten().is_none_or(|only| only == name);
+        let made_up = !is_chosen("suite") || made_up::run(&folder).await;
+        let live = !is_chosen("live") || live::run(&folder).await;
+        made_up && live
+    });
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The value after a name: none if the name is not given, empty if no value follows it.
+fn argument(name: &str) -> Option<Option<String>> {
+    let all: Vec<String> = std::env::args().collect();
+    let at = all.iter().position(|argument| argument == name)?;
+    Some(all.get(at + 1).filter(|value| !value.starts_with("--")).cloned())
 }
 
 fn chromium() -> PathBuf {
@@ -52,76 +70,45 @@ fn missing(folder: &Path) -> Option<String> {
     (!node.is_ok_and(|status| status.success())).then(|| "node is not installed".to_owned())
 }
 
-async fn run(folder: &Path) -> bool {
-    let mut world = World::new();
-    let mut sites = BTreeMap::new();
-    for (name, script) in scripts() {
-        let endpoint = world.endpoint(&script).await;
-        let mut config = config(&[endpoint]);
-        config.interval = Duration::from_secs(1);
-        sites.insert(name.to_owned(), format!("http://{}", world.dashboard(config).await));
-    }
-    let absent = config(&[format!("127.0.0.1:{}", testkit::server::free_port())]);
-    sites.insert("unreachable".to_owned(), format!("http://{}", world.dashboard(absent).await));
-    let guarded = ops_dashboard::DashboardConfig {
-        token: Some("correct-horse-battery".to_owned()),
-        ..config(&[])
-    };
-    sites.insert("guarded".to_owned(), format!("http://{}", world.dashboard(guarded).await));
-    // A dashboard of its own that the suite sees die.
-    let mut mortal = World::new();
-    let address = mortal.of(&Script::moving(scripted::flowing())).await;
-    sites.insert("mortal".to_owned(), format!("http://{address}"));
+/// A script that drives the browser, and the lines it writes.
+struct Suite {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
 
-    let mut suite = tokio::process::Command::new("node");
-    suite.arg("suite.mjs").args(std::env::args().skip(1)).current_dir(folder);
-    suite.env("SITES", json!(sites).to_string()).env("CHROMIUM", chromium());
-    suite.stdout(Stdio::piped()).kill_on_drop(true);
-    let mut suite = suite.spawn().unwrap();
-    let output = suite.stdout.take().unwrap();
-    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(output));
-    while let Some(line) = lines.next_line().await.unwrap() {
-        println!("{line}");
-        if line == "end mortal" {
-            mortal.end().await;
+impl Suite {
+    /// Starts a script, which is told `sites` by name.
+    fn start(folder: &Path, script: &str, sites: &serde_json::Value) -> Self {
+        let mut suite = tokio::process::Command::new("node");
+        suite.arg(script).current_dir(folder).kill_on_drop(true).stdout(Stdio::piped());
+        for name in ["--only", "--portrait", "--after"] {
+            if let Some(Some(value)) = argument(name) {
+                suite.args([name, &value]);
+            }
         }
+        if let Some(shots) = argument("--shots") {
+            let standard = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../screenshots");
+            let shots = shots.map_or(standard, |dir| std::path::absolute(dir).unwrap());
+            suite.arg("--shots").arg(shots);
+        }
+        suite.env("SITES", sites.to_string()).env("CHROMIUM", chromium());
+        let mut process = suite.spawn().unwrap();
+        let output = process.stdout.take().unwrap();
+        Self { process, lines: BufReader::new(output).lines() }
     }
-    suite.wait().await.unwrap().success()
-}
 
-fn scripts() -> Vec<(&'static str, Arc<Script>)> {
-    let mut paused = scripted::flowing();
-    if let Some(capture) = &mut paused.capture {
-        capture.set_state(State::Paused);
+    /// Shows what it writes, and returns the next thing it wants done; none when it has ended.
+    async fn wish(&mut self) -> Option<String> {
+        while let Some(line) = self.lines.next_line().await.unwrap() {
+            if let Some(wish) = line.strip_prefix("do ") {
+                return Some(wish.to_owned());
+            }
+            println!("{line}");
+        }
+        None
     }
-    let broken = Script::new(scripted::broken());
-    *broken.letters.lock().unwrap() = scripted::letters();
-    let scripts = vec![
-        ("flowing", Script::moving(scripted::flowing())),
-        ("broken", broken),
-        ("paused", Script::new(paused)),
-        ("much", Script::moving(much())),
-    ];
-    for (_, script) in &scripts {
-        *script.subjects.lock().unwrap() = scripted::subjects();
-    }
-    scripts.into_iter().chain([("empty", Script::new(scripted::empty()))]).collect()
-}
 
-/// Ten thousand tables, twenty projections, long names.
-fn much() -> v1::StatusReply {
-    let mut status = scripted::flowing();
-    let one = status.projections[0].clone();
-    let projection = |index: usize| v1::Projection {
-        name: format!("projection-with-a-long-name-{index:02}"),
-        ..one.clone()
-    };
-    status.projections = (0..20).map(projection).collect();
-    let table = |index: u64| v1::Table {
-        name: format!("a_schema_with_a_long_name.a_table_with_an_even_longer_name_{index:05}"),
-        creates: index * 131,
-        ..v1::Table::default()
-    };
-    status.tables = (0..10_000).map(table).collect();
-    status
+    async fn is_well(mut self) -> bool {
+        self.process.wait().await.unwrap().success()
+    }
 }

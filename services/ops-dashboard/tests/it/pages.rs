@@ -34,7 +34,7 @@ fn broken() -> std::sync::Arc<Script> {
 async fn the_first_screen_says_that_all_is_well() {
     let mut world = World::new();
     let site = Site::new(world.of(&Script::new(scripted::flowing())).await);
-    let page = text(&site.page_with("/", "Flowing").await);
+    let page = text(&site.page_with("/", "Nothing lost").await);
     for words in [
         "1,180\u{202f}events/s · last one 200\u{202f}ms ago",
         "8.2\u{202f}ms behind",
@@ -154,6 +154,9 @@ async fn events_come_with_what_they_changed_and_one_is_shown_whole() {
     for words in ["Before", "After", "Envelope", "16/B374D848", "Partition, offset"] {
         assert!(whole.contains(words), "{words}");
     }
+    let way = text(whole.split("class=\"way\"").nth(1).unwrap());
+    assert!(way.contains("appended after ") && way.contains("duckdb after "), "{way}");
+    assert!(way.contains("search not told"), "{way}");
     let gone = site.page("/events?show=a%3A0%3A1").await;
     assert!(gone.contains("not kept any more"));
 }
@@ -169,6 +172,7 @@ async fn a_dead_letter_is_shown_with_bytes_headers_and_reason() {
     {
         assert!(page.contains(words), "{words}");
     }
+    assert!(page.contains("Replay 15 records"), "as many as its key has");
     let gone = site.page("/dead-letters?show=t%3A0%3A0").await;
     assert!(gone.contains("not parked any more"));
 }

@@ -26,6 +26,9 @@ pub(crate) struct Script {
     pub(crate) is_silent: AtomicBool,
     /// Whether its numbers move, and events come.
     pub(crate) is_moving: bool,
+    /// A record that is told to who follows, once.
+    pub(crate) event: Mutex<Option<v1::TailEvent>>,
+    pub(crate) events_per_second: u64,
     pub(crate) calls: Mutex<Vec<String>>,
     beats: AtomicU64,
 }
@@ -37,7 +40,13 @@ impl Script {
 
     /// As [`Script::new`], with numbers that move and events that come.
     pub(crate) fn moving(status: v1::StatusReply) -> Arc<Self> {
-        Arc::new(Self { status: Mutex::new(status), is_moving: true, ..Self::default() })
+        Self::moving_at(1_000, status)
+    }
+
+    /// As [`Script::moving`], at so many whole thousands of events a second.
+    pub(crate) fn moving_at(events_per_second: u64, status: v1::StatusReply) -> Arc<Self> {
+        let status = Mutex::new(status);
+        Arc::new(Self { status, is_moving: true, events_per_second, ..Self::default() })
     }
 
     pub(crate) fn called(&self) -> Vec<String> {
@@ -110,13 +119,24 @@ impl Control for Script {
     async fn tail(&self, request: v1::TailRequest) -> Result<TailStream, Status> {
         let topic = request.topic.unwrap_or_default();
         if !self.is_moving {
-            return Ok(Box::pin(futures_util::stream::pending()));
+            let event = self.event.lock().unwrap().clone().map(Ok);
+            let events = futures_util::stream::iter(event).chain(futures_util::stream::pending());
+            return Ok(Box::pin(events));
         }
-        let ticks = tokio::time::interval(Duration::from_millis(2));
-        let events = futures_util::stream::unfold((ticks, 0), |(mut ticks, at)| async move {
+        let is_sample = request.per_second_max > 0;
+        let beat = if is_sample { 50 } else { 1 };
+        let step = self.events_per_second / 1_000 * beat;
+        let ticks = tokio::time::interval(Duration::from_millis(beat));
+        let events = futures_util::stream::unfold((ticks, 0), move |(mut ticks, at)| async move {
             ticks.tick().await;
-            Some((event(at), (ticks, at + 1)))
+            let shown = if is_sample { at..at + 1 } else { at..at + step };
+            let event = move |at| v1::TailEvent {
+                passed_over: if is_sample { step - 1 } else { 0 },
+                ..event(at)
+            };
+            Some((futures_util::stream::iter(shown.map(event)), (ticks, at + step)))
         });
+        let events = events.flatten();
         let wanted = move |event: &v1::TailEvent| topic.is_empty() || event.topic == topic;
         let wanted = events.filter(move |event| std::future::ready(wanted(event)));
         Ok(Box::pin(wanted.map(Ok)))
@@ -142,17 +162,33 @@ impl Control for Script {
         Ok(())
     }
 
+    async fn trace(&self, request: v1::TraceRequest) -> Result<v1::TraceReply, Status> {
+        self.call(format!("trace {}", request.position));
+        let rung = |name: &str| v1::TraceRung { name: name.into(), at_us: now_ms() * 1_000 };
+        Ok(v1::TraceReply { rungs: vec![rung("appended"), rung("duckdb")] })
+    }
+
     async fn list_dead_letters(
         &self,
         request: v1::ListDeadLettersRequest,
     ) -> Result<v1::ListDeadLettersReply, Status> {
         let letters = self.letters.lock().unwrap();
+        let is_it = |letter: &v1::DeadLetter, id: &v1::LetterId| {
+            (&letter.topic, letter.partition, letter.offset) == (&id.topic, id.partition, id.offset)
+        };
+        if let Some(id) = &request.only {
+            let found = letters.iter().find(|letter| is_it(letter, id));
+            let of_key = letters.iter().filter(|other| found.is_some_and(|l| l.key == other.key));
+            let (total, letters) = (count(of_key.count()), found.cloned().into_iter().collect());
+            return Ok(v1::ListDeadLettersReply { letters, total });
+        }
         let is_wanted = |letter: &&v1::DeadLetter| {
             request.projection.is_empty() || letter.projection == request.projection
         };
         let wanted: Vec<_> = letters.iter().filter(is_wanted).cloned().collect();
         let total = count(wanted.len());
-        let letters = wanted.into_iter().take(request.limit as usize).collect();
+        let wanted = wanted.into_iter().skip(request.skip as usize);
+        let letters = wanted.take(request.limit as usize).collect();
         Ok(v1::ListDeadLettersReply { letters, total })
     }
 
@@ -273,6 +309,8 @@ fn event(at: u64) -> v1::TailEvent {
         text: format!("{op} public.{table} {{id={id}}}"),
         key: format!("{{\"id\":{id}}}"),
         value_json: Some(envelope.to_string()),
+        commit_position: Some("16/B374D848".to_owned()),
+        passed_over: 0,
     }
 }
 
@@ -288,6 +326,7 @@ fn projection(name: &str, kind: &str, state: State) -> v1::Projection {
         latency_p99_ms: Some(41.0),
         read_p50_ms: Some(4.4),
         read_p99_ms: Some(14.0),
+        complete_age_ms: Some(300),
         records_applied: 2_411_991,
         records_total: 2_412_000,
         rows: vec![
@@ -320,9 +359,9 @@ pub(crate) fn flowing() -> v1::StatusReply {
         slot: "penstock_shop".into(),
         publication: "penstock_shop".into(),
         received_lsn: Some("16/B374D848".into()),
-        acknowledged_lsn: Some("16/B374D120".into()),
+        acknowledged_lsn: Some("16/B374D848".into()),
         server_lsn: Some("16/B374D848".into()),
-        lag_bytes: Some(1_832),
+        lag_bytes: Some(0),
         retained_wal_bytes: Some(48 << 20),
         safe_wal_bytes: Some(10 << 30),
         address: "db.example:5432".into(),

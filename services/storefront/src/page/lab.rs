@@ -122,13 +122,13 @@ fn one(projection: &v1::Projection) -> Markup {
     let is_paused = state == v1::State::Paused;
     let (action, label) =
         if is_paused { ("/lab/resume", "Resume") } else { ("/lab/pause", "Pause") };
+    let parked = projection.parked_records.unwrap_or(projection.dead_letters);
     let facts = [
         projection
             .lag_records
             .filter(|n| *n > 0)
             .map(|n| format!("{} behind", plural(n, "record"))),
-        Some(plural(projection.dead_letters, "dead letter"))
-            .filter(|_| projection.dead_letters > 0),
+        Some(parked).filter(|parked| *parked > 0).map(|parked| plural(parked, "dead letter")),
         projection
             .latency_p50_ms
             .filter(|_| state == v1::State::Running)
