@@ -129,7 +129,10 @@ impl Membership for KafkaMember {
                     shared.told.notify_all();
                 }
                 if state.share != *held {
-                    return Ok(Share::Only(state.share.clone()));
+                    let share = state.share.clone();
+                    // From now on it may be written, and a revocation waits for that too.
+                    state.held.extend(share.iter().cloned());
+                    return Ok(Share::Only(share));
                 }
             }
             dealt.await;

@@ -1,7 +1,8 @@
 //! The five ports. An `Ok` from any method of theirs means that its effect is durable.
 //!
 //! Ports are implemented by adapters and by the in-memory ones in `testkit`; each port has one
-//! contract suite (`testkit::contract`) that every adapter passes.
+//! contract suite (`testkit::contract`) that every adapter passes. [`Membership`] is none of them: it
+//! tells the project loop which partitions are its own.
 
 mod codec;
 mod log;

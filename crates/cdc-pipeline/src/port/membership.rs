@@ -68,8 +68,9 @@ pub trait Membership: Send {
     /// its share is another, and returns that.
     ///
     /// What is in `held` and not in the share is to be given up, and is given up once a later call's
-    /// `held` lacks it. Until then a coordinator deals it to nobody else, unless it takes this replica
-    /// for dead.
+    /// `held` lacks it. What is in the share may be written from now on, so it counts as held too,
+    /// until the next call. What counts as held a coordinator deals to nobody else, unless it takes
+    /// this replica for dead.
     ///
     /// # Errors
     /// Transient while the coordinator is away: the share stays as it was.

@@ -166,7 +166,10 @@ impl MemoryMember {
         if !is_member || has_let_go {
             self.group.changed.notify_waiters();
         }
-        state.members[&self.number].share.clone()
+        let member = state.members.entry(self.number).or_default();
+        // From now on it may be written.
+        member.held.extend(member.share.iter().cloned());
+        member.share.clone()
     }
 }
 

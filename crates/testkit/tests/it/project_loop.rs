@@ -334,3 +334,41 @@ async fn parked_keys_are_found_by_the_next_owner() {
     assert_eq!(rows.len(), 1);
     assert!(format!("{:?}", rows[0]["v"]).contains("newest"), "{rows:?}");
 }
+
+/// The sink's fence is for those that do not know; who is told lets go first.
+#[tokio::test]
+async fn an_orderly_handover_is_fenced_nowhere() {
+    let bench = Bench { store: MemoryStore::shared(), ..Bench::new(6, []) };
+    let (group, t) = (MemoryGroup::new(&bench.log, 3), fixture::table("t"));
+    let seats =
+        ["a", "b", "c"].map(|name| bench.projection(name, Hold::default(), DeskQueue::default()));
+    let stats = seats.each_ref().map(|project| project.stats.clone());
+    let play = async {
+        for round in 0_i64..50 {
+            let row = |id| fixture::insert(&t, fixture::origin(16, 0), round * 12 + id, "v");
+            bench.append(&[&t], &(0..12).map(row).collect::<Vec<_>>()).await;
+            group.rebalance();
+            bench.until(|store| store.applied() >= u64::try_from(round * 12).unwrap()).await;
+        }
+        bench.until(|store| store.applied() == 600).await;
+        // Each tells its share, and together they have all.
+        let held = || stats.iter().map(|stats| stats.partitions().held).sum::<usize>();
+        bench.until(|_| held() == 6).await;
+        assert!(stats.iter().all(|stats| stats.partitions().total == 6));
+    };
+    let [a, b, c] = seats;
+    let rest = CancellationToken::new();
+    let replicas = async {
+        tokio::join!(
+            a.run_shared(group.member(0, true), rest.clone()),
+            b.run_shared(group.member(1, true), rest.clone()),
+            c.run_shared(group.member(2, true), rest.clone()),
+        )
+    };
+    tokio::select! {
+        () = play => {}
+        halted = replicas => panic!("{halted:?}"),
+    }
+    assert_eq!(bench.store.fenced(), 0);
+    assert!(group.dealt() > 100, "partitions changed hands {} times", group.dealt());
+}
