@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{capture, codec, latency, project, snapshot};
+use crate::{capture, codec, latency, project, registry, snapshot};
 
 /// Benchmarks of Penstock's parts and of the whole.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ enum Bench {
     Project(project::Args),
     /// From commit to consumer, embedded log and DuckDB.
     Latency(latency::Args),
+    /// A schema by its id over HTTP, beside the same bytes from memory.
+    Registry(registry::Args),
 }
 
 impl Cli {
@@ -39,6 +41,7 @@ impl Cli {
                 Bench::Snapshot(args) => snapshot::run(&args).await,
                 Bench::Project(args) => project::run(&args).await,
                 Bench::Latency(args) => latency::run(&args).await,
+                Bench::Registry(args) => registry::run(&args).await,
             }
         })?;
         report.print(self.json);

@@ -95,7 +95,7 @@ impl Seen {
     }
 }
 
-fn summary(leg: &str, mut micros: Vec<i64>) -> Run {
+pub(crate) fn summary(leg: &str, mut micros: Vec<i64>) -> Run {
     micros.sort_unstable();
     let millis = |per_mille: usize| {
         let index = (micros.len() * per_mille / 1_000).min(micros.len().saturating_sub(1));

@@ -12,6 +12,7 @@ mod latency;
 mod pipeline;
 mod process;
 mod project;
+mod registry;
 mod report;
 mod rows;
 mod sent;
