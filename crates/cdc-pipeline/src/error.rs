@@ -53,6 +53,7 @@ pub trait Classify: Error + Send + Sync + 'static {
     }
 }
 
+#[deny(clippy::wildcard_enum_match_arm)]
 impl Classify for std::convert::Infallible {
     fn class(&self) -> ErrorClass {
         match *self {}

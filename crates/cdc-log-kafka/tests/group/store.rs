@@ -207,8 +207,9 @@ impl Sink for StoreSink {
         let stall = self.store.stall(&self.name);
         if stall.exists() {
             report("stalled");
+            let mut pace = tokio::time::interval(std::time::Duration::from_millis(20));
             while stall.exists() {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                pace.tick().await;
             }
         }
         let applied = self.store.transact(|contents| {

@@ -97,6 +97,10 @@ impl<'a, R: LogReader, D: Decode, K: Sink, L: LogWriter, M: Membership> Session<
         if let Some(share) = self.news().await? {
             self.share = share;
         }
+        if self.is_shared {
+            // The reader still has an earlier session's share.
+            self.project.reader.assign(Vec::new()).await?;
+        }
         self.resume().await?;
         for (partition, (_, next)) in &self.sink_state.offsets {
             self.project.stats.set_offset(partition.clone(), *next);
@@ -416,6 +420,7 @@ async fn take_in<D: Decode>(
         }
     }
     for (partition, next) in fetched.next {
+        debug_assert!(cursor.topic_ids.contains_key(&partition), "{partition} is not read");
         cursor.next.insert(partition.clone(), next);
         pending.cover(partition, next);
     }

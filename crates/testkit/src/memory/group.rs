@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use cdc_model::TopicPartition;
 use cdc_pipeline::dead_letter::SUFFIX;
@@ -14,6 +15,7 @@ use cdc_pipeline::port::{Membership, Share};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::memory::MemoryLog;
 
@@ -30,6 +32,8 @@ struct State {
     members: BTreeMap<usize, Member>,
     /// Whom each partition is meant for.
     targets: BTreeMap<TopicPartition, usize>,
+    /// When those that were expelled last are told.
+    told_at: BTreeMap<usize, Instant>,
     dice: SmallRng,
     dealt: u64,
 }
@@ -46,6 +50,7 @@ impl MemoryGroup {
         let state = State {
             members: BTreeMap::new(),
             targets: BTreeMap::new(),
+            told_at: BTreeMap::new(),
             dice: SmallRng::seed_from_u64(seed),
             dealt: 0,
         };
@@ -58,11 +63,12 @@ impl MemoryGroup {
         MemoryMember { group: self.clone(), number, says_goodbye }
     }
 
-    /// Takes a member for dead: others get its partitions at once. If it lives, it is told next time,
-    /// and joins again.
-    pub fn expel(&self, number: usize) {
+    /// Takes a member for dead: others get its partitions at once. If it lives, it is told only after
+    /// `told_after`, and joins again then.
+    pub fn expel(&self, number: usize, told_after: Duration) {
         let mut state = self.lock();
         if state.members.remove(&number).is_some() {
+            state.told_at.insert(number, Instant::now() + told_after);
             state.rebalance();
             self.changed.notify_waiters();
         }
@@ -148,12 +154,19 @@ pub struct MemoryMember {
 }
 
 impl MemoryMember {
-    /// Tells what is held, and returns the share.
-    fn tell(&self, held: &BTreeSet<TopicPartition>) -> BTreeSet<TopicPartition> {
+    /// Tells what is held, and returns the share, or when to ask again.
+    fn tell(
+        &self,
+        held: &BTreeSet<TopicPartition>,
+    ) -> Result<BTreeSet<TopicPartition>, Option<Instant>> {
         let mut state = self.group.lock();
         let is_member = state.members.contains_key(&self.number);
         if !is_member && !held.is_empty() {
-            return BTreeSet::new();
+            let told_at = state.told_at.get(&self.number).copied();
+            return match told_at.filter(|at| *at > Instant::now()) {
+                Some(at) => Err(Some(at)),
+                None => Ok(BTreeSet::new()),
+            };
         }
         let member = state.members.entry(self.number).or_default();
         let has_let_go = !member.held.is_subset(held);
@@ -169,7 +182,7 @@ impl MemoryMember {
         let member = state.members.entry(self.number).or_default();
         // From now on it may be written.
         member.held.extend(member.share.iter().cloned());
-        member.share.clone()
+        if member.share == *held { Err(None) } else { Ok(member.share.clone()) }
     }
 }
 
@@ -183,11 +196,11 @@ impl Membership for MemoryMember {
             let changed = group.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let share = self.tell(held);
-            if share != *held {
-                return Ok(Share::Only(share));
+            match self.tell(held) {
+                Ok(share) => return Ok(Share::Only(share)),
+                Err(None) => changed.await,
+                Err(Some(told_at)) => tokio::time::sleep_until(told_at).await,
             }
-            changed.await;
         }
     }
 }
@@ -195,7 +208,7 @@ impl Membership for MemoryMember {
 impl Drop for MemoryMember {
     fn drop(&mut self) {
         if self.says_goodbye {
-            self.group.expel(self.number);
+            self.group.expel(self.number, Duration::ZERO);
         }
     }
 }

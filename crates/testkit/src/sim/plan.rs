@@ -84,7 +84,7 @@ impl Plan {
         Self {
             partitions: dice.random_range(1..=6),
             replicas: dice.random_range(2..=replicas::MAX),
-            freeze_rate: if dice.random_bool(0.3) { 0.0 } else { dice.random_range(0.0..0.05) },
+            freeze_rate: if dice.random_bool(0.3) { 0.0 } else { dice.random_range(0.0..0.2) },
             rebalance_rate: if dice.random_bool(0.2) { 0.0 } else { dice.random_range(0.0..0.8) },
             ..Self::of(seed)
         }

@@ -60,12 +60,13 @@ impl<C: SimCodec> World<'_, C> {
             for (number, is_frozen) in self.replicas.frozen.iter().enumerate() {
                 let rate = match (calm.is_cancelled(), is_frozen.load(Ordering::Relaxed)) {
                     (false, true) => 0.7,
-                    (false, false) => self.plan.rebalance_rate / 4.0,
+                    (false, false) => self.plan.rebalance_rate / 2.0,
                     // All are alive now, and who died without a goodbye has joined again.
                     (true, _) => 0.0,
                 };
                 if dice.random_bool(rate) {
-                    self.replicas.group.expel(number);
+                    let told_after = Duration::from_millis(dice.random_range(0..5_000));
+                    self.replicas.group.expel(number, told_after);
                 }
             }
             if self.replicas.group.is_behind()
@@ -158,7 +159,7 @@ impl<F: Future> Future for Freezing<'_, F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let rate = self.rate;
         if self.thaw.is_none() && !self.calm.is_cancelled() && self.dice.random_bool(rate) {
-            let longest = if self.dice.random_bool(0.5) { 100 } else { 20_000 };
+            let longest = if self.dice.random_bool(0.3) { 100 } else { 20_000 };
             let length = Duration::from_millis(self.dice.random_range(1..longest));
             self.thaw = Some(Box::pin(tokio::time::sleep(length)));
             self.is_frozen.store(true, Ordering::Relaxed);
