@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, check, run, tidy};
+use crate::{bench, check, compose, run, tidy};
 
 /// Penstock's tooling.
 #[derive(Debug, Parser)]
@@ -53,6 +53,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// The images and docker-compose.yml, really built and run, with podman; takes long, needs root
+    Compose(compose::Options),
 }
 
 impl Cli {
@@ -67,6 +69,7 @@ impl Cli {
             Command::Fixtures => run::fixtures(),
             Command::Ui { args } => run::ui(&args),
             Command::Chaos { args } => run::chaos(&args),
+            Command::Compose(options) => compose::compose(&options),
         }
     }
 }

@@ -11,6 +11,7 @@ use clap::Parser;
 mod bench;
 mod check;
 mod cli;
+mod compose;
 mod run;
 mod shell;
 mod tidy;
