@@ -175,6 +175,9 @@ pub async fn serve_tcp<C: Control>(
     Ok(served?)
 }
 
+/// How long a process that ends may take for its last word.
+const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
+
 #[derive(Clone)]
 struct Guard {
     expected: Option<String>,
@@ -249,7 +252,12 @@ impl<C: Control> Rpc for Service<C> {
                 Some((reply, (ticks, control)))
             });
         let until = self.shutdown.clone().cancelled_owned();
-        Ok(Response::new(Box::pin(replies.take_until(until))))
+        // Why it ends is worth more than any moment before.
+        let control = Arc::clone(&self.control);
+        let last = async move { tokio::time::timeout(FAREWELL_LIMIT, control.status()).await };
+        let last =
+            futures_util::stream::once(last).filter_map(|last| std::future::ready(last.ok()));
+        Ok(Response::new(Box::pin(replies.take_until(until).chain(last))))
     }
 
     async fn query(

@@ -88,7 +88,7 @@
   const units = {
     rate: (value) => `${group(value)}/s`,
     count: group,
-    ms: (v) => (v < 1000 ? `${group(v)} ms` : v < 100000 ? `${group(v / 1000)} s` : `${group(v / 60000)} min`),
+    ms: (v) => (v < 1000 ? `${group(v)} ms` : v < 600000 ? `${group(v / 1000)} s` : `${group(v / 60000)} min`),
     bytes: (value) => {
       let unit = 0;
       while (value >= 1024 && unit < 5) { value /= 1024; unit += 1; }

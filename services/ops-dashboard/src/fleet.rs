@@ -132,7 +132,9 @@ impl Fleet {
         let seats = {
             let mut entries = lock(&self.entries);
             for entry in entries.iter_mut() {
-                entry.seat.is_fresh = entry.seen.is_some_and(|at| at.elapsed() < self.stale_after);
+                // A stream that broke is told at once, one that only says nothing a while later.
+                let is_recent = entry.seen.is_some_and(|at| at.elapsed() < self.stale_after);
+                entry.seat.is_fresh = is_recent && entry.seat.trouble.is_none();
             }
             entries.iter().map(|entry| entry.seat.clone()).collect()
         };
@@ -335,8 +337,9 @@ async fn ask<T>(
 
 /// Nobody listens where a process is asked.
 fn nowhere(endpoint: &str) -> (String, String) {
-    let remedy =
-        format!("Start the process that serves control at {endpoint}, or correct --control.");
+    let remedy = format!(
+        "Start the process that serves control at {endpoint}, or correct --control. If it ends again, its own output says why."
+    );
     ("nothing answers there".to_owned(), remedy)
 }
 

@@ -1,11 +1,15 @@
 //! The first five seconds: is data flowing, how late is it, is anything lost, what do I press? Pure.
 
-use cdc_control::v1::{Halt, Projection, Service, State};
+use cdc_control::v1::{Projection, State};
 
 use crate::format::{self, Quantity};
 use crate::ladder::Ladder;
-use crate::moment::{CAPTURE, Moment, Seat};
+use crate::moment::{CAPTURE, Moment};
 use crate::outlook::Outlook;
+
+mod trouble;
+
+pub(crate) use trouble::{Press, Trouble};
 
 /// How something stands: shown as colour, shape and word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,31 +54,6 @@ impl Claim {
     }
 }
 
-/// Something that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Trouble {
-    pub(crate) tone: Tone,
-    pub(crate) what: String,
-    pub(crate) since_ms: Option<i64>,
-    /// What happened, in the process's own words.
-    pub(crate) reason: String,
-    /// What it means, and for whom.
-    pub(crate) meaning: String,
-    /// What to do.
-    pub(crate) remedy: String,
-    /// A page or a part to go on from.
-    pub(crate) press: Option<Press>,
-}
-
-/// The one thing to press.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Press {
-    /// Resumes what is named.
-    Resume(String),
-    /// Goes to a page: label and address.
-    Go(&'static str, String),
-}
-
 /// The first screen's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Headline {
@@ -100,7 +79,7 @@ const QUIET_MS: u64 = 5_000;
 impl Headline {
     /// Reads it off a moment.
     pub(crate) fn of(moment: &Moment) -> Self {
-        let mut troubles = troubles(moment);
+        let mut troubles = trouble::troubles(moment);
         troubles.sort_by_key(|trouble| std::cmp::Reverse(trouble.tone));
         Self { flow: flow(moment), late: late(moment), safe: safe(moment), troubles }
     }
@@ -130,7 +109,7 @@ fn flow(moment: &Moment) -> Claim {
         let capture = moment.capture().map(|capture| (CAPTURE, capture.state()));
         let projections = moment.status.projections.iter();
         let all = capture.into_iter().chain(projections.map(|p| (p.name.as_str(), p.state())));
-        all.filter(|(part, _)| !moment.is_stale(part))
+        all.filter(|(part, state)| *state == State::Halted || !moment.is_stale(part))
     };
     let named = |state| {
         let names: Vec<&str> =
@@ -150,6 +129,13 @@ fn flow(moment: &Moment) -> Claim {
         let detail = "no process that is asked runs capture".to_owned();
         return claim(Tone::Unknown, "No capture", detail);
     };
+    if moment.is_stale(CAPTURE) {
+        let seen = moment.absent().filter(|seat| seat.label() == CAPTURE);
+        let seen = seen.filter_map(|seat| seat.seen_ms).max();
+        let detail =
+            seen.map_or_else(String::new, |at| format!("last answer at {}", format::absolute(at)));
+        return claim(Tone::Behind, "Capture is silent", detail);
+    }
     let rate = format::rate(capture.events_per_second, "events/s").text();
     let age = capture.last_commit_age_ms;
     let last = age.map(|ms| format!("last one {} ago", format::millis(format::real(ms)).text()));
@@ -193,6 +179,10 @@ fn late(moment: &Moment) -> Claim {
         };
         return claim(tone, words, join(&[Some(worst.name.clone()), to_go, time_to_go(worst)]));
     }
+    if projections.is_empty() && !moment.status.projections.is_empty() {
+        let detail = "no projection answers".to_owned();
+        return claim(Tone::Unknown, "Lag not known".to_owned(), detail);
+    }
     let p50 = |p: &&Projection| p.latency_p50_ms.unwrap_or(-1.0);
     let slowest = projections.iter().copied().max_by(|a, b| p50(a).total_cmp(&p50(b)));
     let capture = moment.capture().filter(|_| !moment.is_stale(CAPTURE));
@@ -214,7 +204,8 @@ fn late(moment: &Moment) -> Claim {
 fn time_to_go(projection: &Projection) -> Option<String> {
     let records = format::real(projection.lag_records?);
     let rate = projection.events_per_second;
-    (rate > 0.0).then(|| format!("about {} at this rate", format::seconds(records / rate).text()))
+    (rate > 0.0 && projection.state() == State::Running)
+        .then(|| format!("about {} at this rate", format::seconds(records / rate).text()))
 }
 
 /// A check passes within seconds while all flows, and within a minute while the source is idle.
@@ -267,7 +258,9 @@ fn unproved(moment: &Moment) -> Claim {
     let detail = join(&[Some("0 dead letters".to_owned()), Some(headroom)]);
     let last = moment.verification.last.as_ref();
     match (last, moment.verified_ago_ms()) {
-        (Some(_), Some(ms)) if ms <= VERIFIED_MS_MAX => claim(Tone::Ok, "Nothing lost", detail),
+        (Some(_), Some(ms)) if ms <= VERIFIED_MS_MAX && moment.stale.is_empty() => {
+            claim(Tone::Ok, "Nothing lost", detail)
+        }
         (Some(last), _) => {
             let time: String = format::absolute(last.at_ms).chars().skip(11).take(8).collect();
             claim(Tone::Unknown, &format!("Nothing lost until {time} UTC"), detail)
@@ -293,186 +286,6 @@ pub(crate) fn headroom(moment: &Moment) -> String {
     }
 }
 
-fn troubles(moment: &Moment) -> Vec<Trouble> {
-    let mut troubles: Vec<Trouble> =
-        moment.absent().filter_map(|seat| absence(seat, moment.is_silent())).collect();
-    // What a process said before it fell silent is no news: that it is silent is.
-    if let Some(capture) = moment.capture().filter(|_| !moment.is_stale(CAPTURE)) {
-        let meaning = match capture.state() {
-            State::Halted => format!(
-                "New changes wait in the source's log, nothing more is acknowledged; {}.",
-                or(&headroom(moment), "WAL headroom is not known")
-            ),
-            State::Paused => format!(
-                "The source keeps its log until capture goes on; {}.",
-                or(&headroom(moment), "WAL headroom is not known")
-            ),
-            _ => "New changes arrive later than usual.".to_owned(),
-        };
-        let told = (CAPTURE, capture.state(), capture.reason.as_str(), capture.halt.as_ref());
-        troubles.extend(of_loop(moment, told, meaning));
-    }
-    let fresh = moment.status.projections.iter().filter(|p| !moment.is_stale(&p.name));
-    for projection in fresh {
-        let name = projection.name.as_str();
-        let lag = projection.lag_records.map(|n| format::plural(n, "record"));
-        let lag = lag.map_or_else(String::new, |lag| format!(" and is {lag} behind"));
-        let meaning =
-            format!("{name} shows old rows{lag}; the log keeps what it lacks, nothing is lost.");
-        let told = (name, projection.state(), projection.reason.as_str(), projection.halt.as_ref());
-        troubles.extend(of_loop(moment, told, meaning));
-        troubles.extend(letters(projection));
-    }
-    if !moment.is_stale(CAPTURE) {
-        troubles.extend(of_source(moment));
-    }
-    troubles.extend(moment.status.services.iter().filter_map(of_service));
-    troubles
-}
-
-/// What a process says of itself, beside its parts.
-fn of_service(service: &Service) -> Option<Trouble> {
-    let state = service.state();
-    if !service.is_reachable || !matches!(state, State::Waiting | State::Halted) {
-        return None;
-    }
-    Some(Trouble {
-        tone: Tone::of(state),
-        what: format!("{} is {}", service.name, state.word()),
-        since_ms: None,
-        reason: service.reason.clone(),
-        meaning: "What it knows it goes on serving; what is new to it waits.".to_owned(),
-        remedy: service.remedy.clone(),
-        press: Some(Press::Go("See the services", "/services".to_owned())),
-    })
-}
-
-fn absence(seat: &Seat, is_silent: bool) -> Option<Trouble> {
-    let (reason, remedy) = seat.trouble.clone()?;
-    Some(Trouble {
-        tone: if is_silent { Tone::Halted } else { Tone::Behind },
-        what: format!("{} does not answer", seat.label()),
-        since_ms: seat.seen_ms,
-        reason: match seat.label() == seat.endpoint {
-            true => reason,
-            false => format!("{}: {reason}", seat.endpoint),
-        },
-        meaning: "What it runs is shown as it was told last, or not at all.".to_owned(),
-        remedy,
-        press: Some(Press::Go("See the services", "/services".to_owned())),
-    })
-}
-
-fn of_loop(
-    moment: &Moment,
-    (part, state, reason, halt): (&str, State, &str, Option<&Halt>),
-    meaning: String,
-) -> Option<Trouble> {
-    let since_ms = moment.since_ms(part);
-    let name = if part == CAPTURE { "Capture" } else { part };
-    let href =
-        if part == CAPTURE { "/source".to_owned() } else { crate::page::projection_href(part) };
-    let go = |label| Some(Press::Go(label, href.clone()));
-    let (what, reason, remedy, press) = match (state, halt) {
-        (State::Halted, Some(halt)) => {
-            let subject = halt.code.contains("SCHEMA");
-            let press = if subject {
-                Some(Press::Go("See the schemas", "/schemas".to_owned()))
-            } else {
-                go("See it")
-            };
-            (
-                format!("{name} halted: {}", halt.code),
-                halt.message.clone(),
-                halt.remedy.clone(),
-                press,
-            )
-        }
-        (State::Halted, None) => {
-            (format!("{name} halted"), String::new(), String::new(), go("See it"))
-        }
-        (State::Paused, _) => {
-            let remedy = "Resume it when what it was paused for is done.".to_owned();
-            (
-                format!("{name} is paused"),
-                reason.to_owned(),
-                remedy,
-                Some(Press::Resume(part.to_owned())),
-            )
-        }
-        (State::Waiting, _) => {
-            (format!("{name} is waiting"), reason.to_owned(), String::new(), go("See it"))
-        }
-        _ => return None,
-    };
-    Some(Trouble { tone: Tone::of(state), what, since_ms, reason, meaning, remedy, press })
-}
-
-fn letters(projection: &Projection) -> Option<Trouble> {
-    let parked = crate::moment::parked(projection);
-    if parked == 0 {
-        return None;
-    }
-    let name = &projection.name;
-    let keys = format::plural(projection.parked_keys, "key");
-    Some(Trouble {
-        tone: Tone::Behind,
-        what: format!("{} parked in {name}", format::plural(parked, "record")),
-        since_ms: None,
-        reason: String::new(),
-        meaning: format!("The rows of {keys} stay as they were in {name}; all others go on."),
-        remedy: "Mend the cause and replay them, or give them up.".to_owned(),
-        press: Some(Press::Go("Look at them", crate::page::letters_href(name))),
-    })
-}
-
-fn of_source(moment: &Moment) -> Vec<Trouble> {
-    let Some(source) = &moment.status.source else { return Vec::new() };
-    let go = |label| Some(Press::Go(label, "/source".to_owned()));
-    let mut troubles = Vec::new();
-    let slot = |tone, what: String, remedy: &str| Trouble {
-        tone,
-        what,
-        since_ms: None,
-        reason: String::new(),
-        meaning: "Once the server removes WAL that the slot needs, capture must begin anew with a \
-                  snapshot."
-            .to_owned(),
-        remedy: remedy.to_owned(),
-        press: go("See the slot"),
-    };
-    match moment.outlook {
-        Outlook::Lost => troubles.push(slot(
-            Tone::Halted,
-            format!("Slot {} has passed its limit of WAL", source.slot),
-            "Raise max_slot_wal_keep_size on the server now, and let capture go on.",
-        )),
-        Outlook::Left(seconds) if seconds < HEADROOM_SECONDS_MIN => troubles.push(slot(
-            Tone::Behind,
-            format!("Slot {} is lost in {}", source.slot, format::seconds(seconds).text()),
-            "Let capture go on, or raise max_slot_wal_keep_size on the server.",
-        )),
-        _ => {}
-    }
-    let uncaptured: Vec<&str> = source.uncaptured_tables.iter().map(String::as_str).collect();
-    if !uncaptured.is_empty() {
-        let count = u64::try_from(uncaptured.len()).unwrap_or(u64::MAX);
-        troubles.push(Trouble {
-            tone: Tone::Behind,
-            what: format!(
-                "{} match and came too late to be captured",
-                format::plural(count, "table")
-            ),
-            since_ms: None,
-            reason: list(&uncaptured),
-            meaning: "Their rows are in no topic and no projection.".to_owned(),
-            remedy: "Add them to the publication and start capture anew.".to_owned(),
-            press: go("See the source"),
-        });
-    }
-    troubles
-}
-
 /// Names up to three, and how many more.
 fn list(names: &[&str]) -> String {
     let shown = names.iter().take(3).copied().collect::<Vec<_>>().join(", ");
@@ -486,10 +299,6 @@ fn join(parts: &[Option<String>]) -> String {
     let parts: Vec<&str> =
         parts.iter().flatten().map(String::as_str).filter(|part| !part.is_empty()).collect();
     parts.join(" · ")
-}
-
-fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
-    if text.is_empty() { otherwise } else { text }
 }
 
 /// Returns what a projection lacks, as a share of the log.

@@ -1,8 +1,9 @@
 //! Each state of a pipeline, and what the first screen says of it.
 
-use cdc_control::v1::{Capture, Source, StatusReply};
+use cdc_control::v1::{Capture, Halt, Source, StatusReply};
 
 use super::*;
+use crate::moment::Seat;
 
 fn flowing() -> StatusReply {
     let mut capture = Capture {
@@ -139,6 +140,58 @@ fn what_was_said_before_the_silence_is_no_news() {
     assert_eq!(headline.flow.words, "No answer");
     let told: Vec<_> = headline.troubles.iter().map(|t| t.what.as_str()).collect();
     assert_eq!(told, ["a:1 does not answer"]);
+}
+
+#[test]
+fn a_halt_is_a_last_word_that_is_kept() {
+    let mut status = flowing();
+    if let Some(capture) = &mut status.capture {
+        capture.set_state(State::Halted);
+        capture.halt = Some(Halt { code: "SLOT_MISSING".to_owned(), ..Halt::default() });
+    }
+    status.projections.clear();
+    let gone = Seat {
+        endpoint: "a:1".to_owned(),
+        status: Some(status),
+        seen_ms: Some(1),
+        is_fresh: false,
+        trouble: Some(("gone".to_owned(), "Start it.".to_owned())),
+    };
+    let status = Some(StatusReply { capture: None, source: None, ..flowing() });
+    let answers = Seat {
+        endpoint: "b:1".to_owned(),
+        status,
+        is_fresh: true,
+        seen_ms: Some(1),
+        trouble: None,
+    };
+    let headline = Headline::of(&Moment::new(vec![gone, answers], 9, None));
+    assert_eq!(headline.flow.words, "Halted");
+    let told: Vec<_> = headline.troubles.iter().map(|t| t.what.as_str()).collect();
+    assert_eq!(told, ["Capture halted: SLOT_MISSING", "a:1 does not answer"]);
+    assert_eq!(headline.safe.words, "Changes may be lost");
+}
+
+#[test]
+fn a_capture_that_fell_silent_does_not_flow() {
+    let silent = Seat {
+        endpoint: "a:1".to_owned(),
+        status: Some(StatusReply { projections: vec![], ..flowing() }),
+        seen_ms: Some(1),
+        is_fresh: false,
+        trouble: Some(("gone".to_owned(), String::new())),
+    };
+    let status = Some(StatusReply { capture: None, source: None, ..flowing() });
+    let answers = Seat {
+        endpoint: "b:1".to_owned(),
+        status,
+        is_fresh: true,
+        seen_ms: Some(1),
+        trouble: None,
+    };
+    let headline = Headline::of(&Moment::new(vec![silent, answers], 9, None));
+    assert_eq!(headline.flow.words, "Capture is silent");
+    assert_eq!(headline.safe.words, "Not verified yet");
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn trace(committed_ms: i64, rungs: &[TraceRung], moment: &Moment) -> Markup {
     html! {
         h3 { "Where it is " span.u { "since its commit" } }
         ul.way {
-            @for place in places.take(PLACES_MAX) {
+            @for place in places.clone().take(PLACES_MAX) {
                 @let after = after(place);
                 li {
                     (page::state_mark(if after.is_some() { Tone::Ok } else { Tone::Unknown })) " "
@@ -168,7 +168,7 @@ fn trace(committed_ms: i64, rungs: &[TraceRung], moment: &Moment) -> Markup {
                 }
             }
         }
-        p.u { "“Not told” is not there yet, or there before the process that would tell started." }
+        @if places.clone().any(|place| after(place).is_none()) { p.u { "“Not told” is not there yet, or there before the process that would tell started." } }
     }
 }
 

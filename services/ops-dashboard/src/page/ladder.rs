@@ -62,6 +62,12 @@ fn lane_class(lane: &Lane) -> String {
     format!("pipe {}{}", tone_class(tone), if lane.is_stale { " old" } else { "" })
 }
 
+/// How a lane stands, as mark and word; what is old is no state of now.
+fn told(lane: &Lane) -> (Tone, &'static str) {
+    let state = lane.projection.state();
+    if lane.is_stale { (Tone::Unknown, "silent") } else { (Tone::of(state), state.word()) }
+}
+
 fn lying(ladder: &Ladder, lanes: &[&Lane]) -> Markup {
     let height = lanes.len().max(1) * LANE + 24;
     let middle = height / 2;
@@ -89,8 +95,8 @@ fn lying(ladder: &Ladder, lanes: &[&Lane]) -> Markup {
                 line class=(class) x1=(at(FORK)) x2=(at(APPLIED)) y1=(y) y2=(y) stroke-width=(width(Some(projection.events_per_second))) {}
                 svg.node x=(at(FORK)) y=(y) overflow="visible" {
                     a href=(href) { text.name x="12" y="-32" { (short(&projection.name, 32)) } }
-                    svg.node x="12" y="12" width="12" height="12" { (crate::page::state_mark(Tone::of(projection.state()))) }
-                    text.u x="28" y="22" { (projection.state().word()) }
+                    svg.node x="12" y="12" width="12" height="12" { (crate::page::state_mark(told(lane).0)) }
+                    text.u x="28" y="22" { (told(lane).1) }
                 }
                 (step(READ, y, &lane.read))
                 (step(APPLIED, y, &lane.applied))
@@ -171,7 +177,7 @@ fn upright(ladder: &Ladder, lanes: &[&Lane]) -> Markup {
                 line class=(lane_class(lane)) x1="10" x2="32" y1=(y) y2=(y) stroke-width=(width(Some(projection.events_per_second))) {}
                 circle.rung cx="32" cy=(y) r="5" {}
                 a href=(projection_href(&projection.name)) { text.name x="48" y=(y + 5) { (short(&projection.name, 24)) } }
-                text.u x="48" y=(y + 23) { (projection.state().word()) " · " (arrears(lane)) }
+                text.u x="48" y=(y + 23) { (told(lane).1) " · " (arrears(lane)) }
                 (line("read", y + 41, &lane.read))
                 (line("applied", y + 59, &lane.applied))
                 (upright_step(48, y + 77, if lane.read.is_slowest { &lane.read } else { &lane.applied }))

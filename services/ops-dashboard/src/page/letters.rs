@@ -52,7 +52,7 @@ pub(crate) fn list(moment: &Moment, listing: &Listing, params: &Params) -> Marku
             (page::empty("Nothing is parked. A record that a projection cannot apply is put aside here with its key’s later records; all other keys go on.", None))
         } @else {
             div.scroll tabindex="0" role="region" aria-label="Dead letters" {
-                table.wide.rows {
+                table.wide.rows.stacked {
                     thead { tr { th { "Projection" } th { "Record" } th { "Key" } th { "Why" } th { "Appended" } } }
                     tbody { @for letter in &listing.letters { (row(letter, moment.at_ms)) } }
                 }

@@ -171,7 +171,7 @@ fn row(moment: &Moment, projection: &cdc_control::v1::Projection) -> Markup {
                 @if parked > 0 { a href=(page::letters_href(name)) { (page::state_mark(Tone::Behind)) " " (format::group(parked)) } }
                 @else { span.n { "0" } }
             }
-            td { (hold(name, projection.state())) }
+            td { @if !is_stale { (hold(name, projection.state())) } }
         }
     }
 }
@@ -255,7 +255,7 @@ fn source(moment: &Moment) -> Markup {
             dt { "Until the slot is lost" } dd { (text_or(&headroom)) }
             dt { "Not captured" } dd { @if source.uncaptured_tables.is_empty() { "no table" } @else { (page::state_mark(Tone::Behind)) " " (source.uncaptured_tables.len()) " tables" } }
         }
-        @if let Some(capture) = moment.capture() { (hold(CAPTURE, capture.state())) }
+        @if let Some(capture) = moment.capture().filter(|_| !moment.is_stale(CAPTURE)) { (hold(CAPTURE, capture.state())) }
     }
 }
 

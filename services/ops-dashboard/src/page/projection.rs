@@ -83,7 +83,7 @@ fn facts(moment: &Moment, projection: &Projection) -> Markup {
         }
         div.columns {
             dl.facts {
-                dt { "State" } dd { (state(Tone::of(projection.state()), projection.state().word())) " " (hold_from(name, projection.state(), &path)) @if moment.is_stale(name) { " " span.u { "as last told" } } }
+                dt { "State" } dd { (state(Tone::of(projection.state()), projection.state().word())) @if moment.is_stale(name) { " " span.u { "as last told" } } @else { " " (hold_from(name, projection.state(), &path)) } }
                 dt { "Synced" } dd { (known(synced(projection))) " " (bar(projection.records_applied, projection.records_total)) }
                 dt { "Offsets passed" } dd { (format::count(projection.records_applied, "").markup()) span.u { " of " (format::group(projection.records_total)) } }
                 dt { "Lag" } dd { (known(projection.lag_records.map(|n| format::count(n, "records")))) ", " (known(projection.lag_seconds.map(format::seconds))) }

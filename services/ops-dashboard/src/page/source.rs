@@ -66,12 +66,13 @@ fn facts(moment: &Moment) -> Markup {
     html! {
         div.columns {
             dl.facts {
-                dt { "State" } dd { (state(Tone::of(source.state()), source.state().word())) @if !source.phase.is_empty() { " " span.u { (source.phase) } } }
+                dt { "State" } dd { (state(Tone::of(source.state()), source.state().word())) @if !source.phase.is_empty() { " " span.u { (source.phase) } } @if moment.is_stale(CAPTURE) { " " span.u { "as last told" } } }
                 dt { "Server" } dd { code { (text_or(&source.address)) } }
                 dt { "Slot" } dd { code { (text_or(&source.slot)) } }
                 dt { "Publication" } dd { code { (text_or(&source.publication)) } }
                 dt { "Capture" } dd {
                     @match capture {
+                        Some(capture) if moment.is_stale(CAPTURE) => (state(Tone::of(capture.state()), capture.state().word())),
                         Some(capture) => { (state(Tone::of(capture.state()), capture.state().word())) " " (hold_from(CAPTURE, capture.state(), "/source")) }
                         None => (format::UNKNOWN),
                     }

@@ -100,7 +100,7 @@ async fn dead_letters_are_paged_to_the_last() {
 #[tokio::test]
 async fn a_clock_that_is_ahead_is_told_and_breaks_nothing() {
     let mut world = World::new();
-    let script = Script::new(scripted::broken());
+    let script = Script::new(scripted::flowing());
     let mut letters = scripted::letters();
     letters[0].timestamp_ms = scripted::now_ms() + 3_600_000;
     *script.letters.lock().unwrap() = letters;

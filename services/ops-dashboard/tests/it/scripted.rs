@@ -132,7 +132,7 @@ impl Control for Script {
             let shown = if is_sample { at..at + 1 } else { at..at + step };
             let event = move |at| v1::TailEvent {
                 passed_over: if is_sample { step - 1 } else { 0 },
-                ..event(at)
+                ..event(if is_sample { at / step } else { at })
             };
             Some((futures_util::stream::iter(shown.map(event)), (ticks, at + step)))
         });
@@ -432,6 +432,7 @@ pub(crate) fn broken() -> v1::StatusReply {
         remedy: "Make space on the warehouse's disk; it goes on from where it stopped.".into(),
     });
     duckdb.lag_seconds = Some(840.0);
+    duckdb.complete_age_ms = Some(840_000);
     duckdb.lag_records = Some(991_200);
     duckdb.records_applied = 1_420_800;
     duckdb.events_per_second = 0.0;

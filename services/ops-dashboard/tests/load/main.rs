@@ -70,7 +70,7 @@ async fn measure(program: &str, events_per_second: u64, tables: u64) -> f64 {
     let mut pages = JoinSet::new();
     for path in ["/live/overview", "/live/events", "/live/source"] {
         let mut stream = site.get(path).send().await.unwrap();
-        pages.spawn(async move { while stream.chunk().await.unwrap().is_some() {} });
+        pages.spawn(async move { while let Ok(Some(_)) = stream.chunk().await {} });
     }
     site.page_with("/events", "a sample: ").await;
     let before = cpu_ticks(dashboard.id().unwrap());
