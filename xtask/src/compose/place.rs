@@ -22,6 +22,8 @@ pub(crate) struct Place {
     /// What `scripts/bootstrap` fetched.
     deps: PathBuf,
     dir: PathBuf,
+    /// Locked as long as it is open.
+    _lock: File,
 }
 
 impl Place {
@@ -31,7 +33,10 @@ impl Place {
         let deps = deps.unwrap_or_else(|| workspace::root().join(".deps"));
         fs::create_dir_all(deps.join("compose/bin")).context("making a folder in .deps")?;
         let deps = deps.canonicalize().context("looking for .deps")?;
-        let place = Self { dir: deps.join("compose"), deps };
+        let dir = deps.join("compose");
+        let lock = File::create(dir.join("lock")).context("making a lock")?;
+        lock.try_lock().with_context(|| format!("another run uses {}", dir.display()))?;
+        let place = Self { dir, deps, _lock: lock };
         fs::write(place.path("containers.conf"), place.settings())
             .context("writing podman's settings")?;
         Ok(place)

@@ -117,13 +117,17 @@ impl<'a> Project<'a> {
         }
     }
 
-    /// Returns the process id of a service's container on this machine, and whether it is healthy.
-    pub(crate) fn state(&self, service: &str) -> anyhow::Result<(String, bool)> {
-        let name = format!("penstock-{service}-1");
-        let format = ["inspect", "--format", "{{.State.Pid}} {{.State.Health.Status}}", &name];
-        let line = output(self.place.podman(format))?.join(" ");
-        let (pid, health) = line.split_once(' ').context("podman tells no state")?;
-        Ok((pid.to_owned(), health == "healthy"))
+    /// Returns the process id of a service's container on this machine; 0 while it does not run.
+    pub(crate) fn pid(&self, service: &str) -> anyhow::Result<String> {
+        let format = ["inspect", "--format", "{{.State.Pid}}", &container(service)];
+        Ok(output(self.place.podman(format))?.join(""))
+    }
+
+    /// Returns whether a service's health check passes now.
+    pub(crate) fn is_healthy(&self, service: &str) -> bool {
+        let mut check = self.place.podman(["healthcheck", "run", &container(service)]);
+        let status = check.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
     }
 
     /// Asks the source.
@@ -141,6 +145,10 @@ impl<'a> Project<'a> {
             Err(error) => eprintln!("no logs: {error:#}"),
         }
     }
+}
+
+fn container(service: &str) -> String {
+    format!("penstock-{service}-1")
 }
 
 fn free_port() -> anyhow::Result<u16> {

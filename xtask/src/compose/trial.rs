@@ -20,11 +20,14 @@ const PRODUCT: &str = "q1=1&c1=1250";
 
 /// Runs the trial.
 pub(crate) fn run(project: &Project<'_>) -> anyhow::Result<()> {
-    let mut orders = 0;
-    order_and_see(project, &mut orders)?;
-    for service in KILLED {
-        kill(project, service)?;
-        order_and_see(project, &mut orders)?;
+    let address = order(project)?;
+    see(project, &address, 1)?;
+    for (service, orders) in KILLED.into_iter().zip(2..) {
+        let before = kill(project, service)?;
+        // The shop sells while the service is away.
+        let address = order(project)?;
+        until_back(project, service, &before)?;
+        see(project, &address, orders)?;
     }
     let there = project.psql("SELECT count(*) FROM orders")?;
     let here = warehouse(project)?.context("the warehouse does not answer")?;
@@ -33,15 +36,14 @@ pub(crate) fn run(project: &Project<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn order_and_see(project: &Project<'_>, orders: &mut u32) -> anyhow::Result<()> {
+/// Waits until the warehouse has that many orders.
+fn see(project: &Project<'_>, address: &str, orders: u32) -> anyhow::Result<()> {
     let watch = Stopwatch::start();
-    let address = order(project)?;
-    *orders += 1;
-    let wanted = orders.to_string();
+    let wanted = Some(orders.to_string());
     until("the order is in the warehouse", ARRIVAL_LIMIT, || {
-        Ok((warehouse(project)?.as_ref() == Some(&wanted)).then_some(()))
+        Ok((warehouse(project)? == wanted).then_some(()))
     })?;
-    eprintln!("{address} arrived within {:.1} s", watch.seconds());
+    eprintln!("{address} is in the warehouse after {:.1} s", watch.seconds());
     Ok(())
 }
 
@@ -71,15 +73,21 @@ fn warehouse(project: &Project<'_>) -> anyhow::Result<Option<String>> {
     Ok(counts.into_iter().find(|count| !count.is_empty()))
 }
 
-/// Kills a container's process as a crash would, and waits until the restart policy has brought it
-/// back, healthy.
-fn kill(project: &Project<'_>, service: &str) -> anyhow::Result<()> {
-    let (before, _) = project.state(service)?;
-    run_command(program("kill", ["-9", &before]))?;
+/// Kills a container's process as a crash would, and returns its id.
+fn kill(project: &Project<'_>, service: &str) -> anyhow::Result<String> {
+    let pid = project.pid(service)?;
+    ensure!(pid != "0", "{service} does not run");
+    run_command(program("kill", ["-9", &pid]))?;
+    Ok(pid)
+}
+
+/// Waits until the restart policy has brought a service back, healthy.
+fn until_back(project: &Project<'_>, service: &str, before: &str) -> anyhow::Result<()> {
     let watch = Stopwatch::start();
     until(&format!("{service} is back"), ARRIVAL_LIMIT, || {
-        let (pid, is_healthy) = project.state(service)?;
-        Ok((pid != "0" && pid != before && is_healthy).then_some(()))
+        let pid = project.pid(service)?;
+        let is_back = pid != "0" && pid != before && project.is_healthy(service);
+        Ok(is_back.then_some(()))
     })?;
     eprintln!("{service} was killed, and is back after {:.0} s", watch.seconds());
     Ok(())
