@@ -103,7 +103,9 @@ impl Plan {
                     held.insert(layout)
                 }
             };
-            if schema.is_none_or(|seen| !Arc::ptr_eq(seen, table)) {
+            // A truncate brings no row, and may not know its table's key.
+            let brings_row = change.event.op != Op::Truncate;
+            if brings_row && schema.is_none_or(|seen| !Arc::ptr_eq(seen, table)) {
                 let has_rows = fold.has_rows() || view.count_rows(&layout.table)? > 0;
                 if layout.evolve(table, has_rows)? {
                     has_changed = true;
@@ -112,7 +114,7 @@ impl Plan {
                 sources = layout.sources(table);
                 schema = Some(table);
             }
-            if change.event.op != Op::Truncate {
+            if brings_row {
                 has_changed |= layout.note(partition);
             }
             fold.push(layout, &Item { index: *index, change, sources: &sources })?;

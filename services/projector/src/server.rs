@@ -84,9 +84,7 @@ impl Server {
             match self.try_open(settings).await {
                 Ok(projector) => return Ok(self.projector.get_or_init(|| projector).clone()),
                 Err(problem) if problem.code.is_some_and(|code| HELD.contains(&code)) => {
-                    let reason = problem.what.clone();
-                    tracing::info!(reason, "standing by");
-                    *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+                    self.stand_by(problem.cause.unwrap_or(problem.what));
                     tokio::time::sleep(RETRY).await;
                 }
                 Err(problem) => return Err(problem),
@@ -105,6 +103,15 @@ impl Server {
         let opened: Result<_, Halted> =
             Projector::open(config, id, log, self.registry.clone()).await;
         Ok(Arc::new(opened.map_err(anyhow::Error::new)?))
+    }
+
+    /// Notes what it waits for, and says so when that is news.
+    fn stand_by(&self, reason: String) {
+        let mut waits_for = self.waits_for.lock().unwrap_or_else(PoisonError::into_inner);
+        if *waits_for != reason {
+            tracing::info!(reason, "standing by");
+            *waits_for = reason;
+        }
     }
 
     fn obstacle(&self) -> Option<String> {

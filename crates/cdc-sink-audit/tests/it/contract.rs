@@ -46,6 +46,7 @@ testkit::sink_contract!(@ async { Fixture(tempfile::tempdir().unwrap()) },
     an_unchanged_column_keeps_its_value
     an_unchanged_column_survives_a_key_change_in_one_batch
     a_truncate_empties_one_table
+    a_truncate_need_not_tell_the_key
     a_column_may_be_added_midway
     without_a_key_a_delete_removes_one_of_equal_rows
     parked_records_move_with_the_offsets

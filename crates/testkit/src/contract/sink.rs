@@ -64,6 +64,7 @@ macro_rules! sink_contract {
             an_unchanged_column_survives_a_key_change_in_one_batch
             an_unchanged_column_of_an_absent_row_halts
             a_truncate_empties_one_table
+            a_truncate_need_not_tell_the_key
             a_column_may_be_added_midway
             without_a_key_a_delete_removes_one_of_equal_rows
             parked_records_move_with_the_offsets
@@ -321,6 +322,27 @@ pub async fn a_truncate_empties_one_table(fixture: &impl SinkFixture) {
     apply(&mut sink, feed.batch(&state, events)).await;
     assert_eq!(fixture.rows(&mut sink, &t()).await, texts(&[(4, "d")]));
     assert_eq!(fixture.rows(&mut sink, &other).await, texts(&[(7, "keep")]));
+}
+
+/// A truncate that is read before any row does not tell its table's key: a sink goes by what it has.
+pub async fn a_truncate_need_not_tell_the_key(fixture: &impl SinkFixture) {
+    let (mut sink, state, mut feed) = start(fixture).await;
+    let mut keyless = TableSchema::clone(&t());
+    keyless.key.clear();
+    let keyless = Arc::new(keyless);
+    apply(&mut sink, feed.batch(&state, vec![truncate(&keyless, origin(1, 0))])).await;
+    let events = vec![insert(&t(), origin(2, 0), 1, "a"), insert(&t(), origin(2, 1), 2, "b")];
+    apply(&mut sink, feed.batch(&state, events)).await;
+    assert_eq!(fixture.rows(&mut sink, &t()).await, texts(&[(1, "a"), (2, "b")]));
+    apply(&mut sink, feed.batch(&state, vec![truncate(&keyless, origin(3, 0))])).await;
+    let events = vec![
+        insert(&t(), origin(4, 0), 3, "c"),
+        truncate(&keyless, origin(4, 1)),
+        insert(&t(), origin(4, 2), 4, "d"),
+        update(&t(), origin(4, 3), row(4, "e")),
+    ];
+    apply(&mut sink, feed.batch(&state, events)).await;
+    assert_eq!(fixture.rows(&mut sink, &t()).await, texts(&[(4, "e")]));
 }
 
 /// A nullable column appears; old rows have NULL in it.

@@ -47,6 +47,7 @@ macro_rules! shared_sink_contract {
             an_unchanged_column_survives_a_key_change_in_one_batch
             an_unchanged_column_of_an_absent_row_halts
             a_truncate_empties_one_table
+            a_truncate_need_not_tell_the_key
             a_column_may_be_added_midway
             without_a_key_a_delete_removes_one_of_equal_rows
             a_truncate_ends_parked_keys
