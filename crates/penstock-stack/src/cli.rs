@@ -104,7 +104,10 @@ async fn up(file: &StateFile) -> anyhow::Result<()> {
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         for role in Role::ALL {
             if !stack.is_alive(role) {
-                eprintln!("{} ended; starting it again", role.name());
+                // The new one's log takes the place of this one's.
+                let tail = stack.log_tail(role);
+                let last = tail.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+                eprintln!("{} ended; starting it again. It said last:\n  {last}", role.name());
                 stack.start_service(role)?;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 /// What runs.
@@ -43,8 +43,13 @@ impl StateFile {
     /// # Errors
     /// If no stack is up.
     pub fn read(&self) -> anyhow::Result<State> {
-        let text = std::fs::read_to_string(&self.0).context("no stack is up; start it with up")?;
-        Ok(serde_json::from_str(&text)?)
+        let text = match std::fs::read_to_string(&self.0) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                bail!("no stack is up; start one with: scripts/stack up")
+            }
+            text => text.with_context(|| format!("reading {}", self.0.display()))?,
+        };
+        serde_json::from_str(&text).with_context(|| format!("reading {}", self.0.display()))
     }
 
     /// Writes it.

@@ -86,7 +86,7 @@ impl<'a> Site<'a> {
         shutdown: &CancellationToken,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<Option<T>> {
-        let ended = CancellationToken::new();
+        let ended = shutdown.child_token();
         let pipeline = async {
             let outcome = self.running.run().await;
             ended.cancel();
