@@ -305,7 +305,8 @@ impl Classify for Error {
             ),
             Self::Authorization { resource, .. } => Some(format!(
                 "Grant this principal the ACL for {resource}: Describe, Read, Write and Create on \
-                 its topics, Describe and Write on its transactional id, Read on its group."
+                 its topics, Describe and Write on its transactional ids (one, and the same \
+                 with -b), Read on its group."
             )),
             Self::TooLarge { topic, limit } => Some(format!(
                 "Raise max.message.bytes of topic {topic} (kafka-configs.sh --alter --entity-type \

@@ -16,8 +16,8 @@
 //! # Invariants
 //! - The checkpoint of a pipeline lives in a compacted topic of its own with one partition, and
 //!   changes only in the transaction that carries its records.
-//! - A `transactional.id` is a pure function of the pipeline, so that opening a pipeline fences
-//!   whoever had it open.
+//! - The two `transactional.id`s are a pure function of the pipeline, so that opening a pipeline
+//!   fences whoever had it open.
 //! - After any error of a transaction the producer is never used again: its outcome is read back.
 //! - Topics are created here, explicitly, without expiry; a topic that was deleted, replaced or
 //!   given more partitions halts the pipeline.

@@ -78,6 +78,51 @@ async fn an_append_dropped_at_any_moment_is_settled_by_the_next_open() {
     assert!(outcomes[0] > 0, "no append was lost: {outcomes:?}");
 }
 
+/// Takes a pipeline over again and again and appends to it until it is fenced or `LAST` is there.
+/// It pauses between appends for as long as a takeover takes, so that one falls into the other.
+async fn fight(log: KafkaLog, pipeline: String, topic: Topic, seed: u64) {
+    let mut writer = log.writer(&pipeline, "s");
+    let mut random = seed;
+    let mut pause = async |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        tokio::time::sleep(Duration::from_millis((random >> 33) % below)).await;
+    };
+    loop {
+        let mut stored = match writer.open().await {
+            Ok(stored) => stored.map_or(0, |stored| stored.sequence),
+            Err(error) => {
+                let may_try_again = [ErrorClass::Fenced, ErrorClass::Transient];
+                assert!(may_try_again.contains(&error.class()), "{error}");
+                continue;
+            }
+        };
+        while stored < FOUGHT_OVER {
+            if writer.append(numbered(&topic, stored + 1)).await.is_err() {
+                break;
+            }
+            stored += 1;
+            pause(500).await;
+        }
+        if stored == FOUGHT_OVER {
+            return;
+        }
+        pause(500).await;
+    }
+}
+
+const FOUGHT_OVER: u64 = 40;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_writers_that_take_over_from_each_other_append_each_sequence_once() {
+    let kafka = Kafka::shared().await;
+    let log = log(kafka);
+    let (topic, pipeline) = (Topic::new(unique("fight")), unique("fight"));
+    let fight = |seed| fight(log.clone(), pipeline.clone(), topic.clone(), seed);
+    tokio::join!(fight(1), fight(2));
+    let expected: Vec<_> = (1..=FOUGHT_OVER).map(|sequence| sequence.to_string()).collect();
+    assert_eq!(texts(&log, &topic).await, expected);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_checkpoint_survives_compaction() {
     let kafka = Kafka::start_with(&[

@@ -185,22 +185,32 @@ pub async fn pipelines_keep_their_checkpoints_apart(log: &impl LogFixture) {
     assert_eq!(b.open().await.expect("opens").map(|c| c.sequence), Some(1));
 }
 
-/// Of two writers of a pipeline, only the one opened last can append.
+/// Of two writers of a pipeline, only the one opened last can append, however often the other has.
 pub async fn opening_fences_the_earlier_writer(log: &impl LogFixture) {
-    let topic = log.topic("fence");
-    let mut old = log.writer("fence").await;
-    old.open().await.expect("opens");
-    old.append(batch(1, vec![record(&topic, "k", "old", 0)])).await.expect("appends");
-    let mut new = log.writer("fence").await;
-    assert_eq!(new.open().await.expect("opens").map(|c| c.sequence), Some(1));
+    for before in 0..=3 {
+        let pipeline = format!("fence-{before}");
+        let topic = log.topic(&pipeline);
+        let mut old = log.writer(&pipeline).await;
+        old.open().await.expect("opens");
+        for sequence in 1..=before {
+            let records = vec![record(&topic, "k", "old", sequence)];
+            old.append(batch(sequence, records)).await.expect("appends");
+        }
+        let mut new = log.writer(&pipeline).await;
+        let found = new.open().await.expect("opens").map_or(0, |found| found.sequence);
+        assert_eq!(found, before);
 
-    let refused = old.append(batch(2, vec![record(&topic, "k", "zombie", 1)])).await;
-    let error = refused.expect_err("the old writer is fenced");
-    assert_eq!(error.class(), ErrorClass::Fenced, "{error}");
-    new.append(batch(2, vec![record(&topic, "k", "new", 1)])).await.expect("appends");
+        let next = before + 1;
+        let refused = old.append(batch(next, vec![record(&topic, "k", "zombie", next)])).await;
+        let error = refused.expect_err("the old writer is fenced");
+        assert_eq!(error.class(), ErrorClass::Fenced, "after {before} appends: {error}");
+        new.append(batch(next, vec![record(&topic, "k", "new", next)])).await.expect("appends");
 
-    let records = read_all(&mut log.reader().await, &topic).await;
-    assert_eq!(values(&records), ["old", "new"]);
+        let records = read_all(&mut log.reader().await, &topic).await;
+        let mut expected = vec!["old"; usize::try_from(before).expect("few")];
+        expected.push("new");
+        assert_eq!(values(&records), expected);
+    }
 }
 
 /// After a lost answer, the checkpoint's sequence says whether the records are there.
