@@ -148,7 +148,7 @@ impl From<anyhow::Error> for Problem {
             }
         }
         if code.is_some() && chain.len() == 1 {
-            chain.insert(0, "the pipeline cannot run".to_owned());
+            chain.insert(0, "cannot run".to_owned());
         }
         let what = chain.remove(0);
         let cause = (!chain.is_empty()).then(|| chain.join(": "));

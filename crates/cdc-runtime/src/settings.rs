@@ -99,6 +99,36 @@ pub struct ControlConfig {
     pub token: Option<String>,
 }
 
+impl ControlConfig {
+    /// Reads the token, where control is served at all.
+    ///
+    /// # Errors
+    /// A token that cannot be read; none, where others than this machine reach `listen`.
+    pub fn open(
+        listen: Option<SocketAddr>,
+        token_file: Option<&Path>,
+    ) -> Result<Option<Self>, Problem> {
+        let Some(listen) = listen else { return Ok(None) };
+        let read = |path: &Path| {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                let what = format!("cannot read the control token in {}", path.display());
+                let fix = "Give control.token.file the path of a file that this user may read.";
+                Problem::usage(what, error.to_string(), fix)
+            })?;
+            Ok::<_, Problem>(text.trim().to_owned())
+        };
+        let token = token_file.map(read).transpose()?.filter(|token| !token.is_empty());
+        if token.is_none() && !listen.ip().is_loopback() {
+            return Err(Problem::usage(
+                format!("control would be served to everybody who reaches {listen}"),
+                "control.listen is not on loopback, and there is no token",
+                "Set control.token.file to a file that holds one, or listen on 127.0.0.1.",
+            ));
+        }
+        Ok(Some(Self { listen, token }))
+    }
+}
+
 /// What a run is told.
 #[derive(Debug, Clone)]
 pub struct RunSettings {
@@ -242,28 +272,7 @@ fn missing(name: &str, example: &str) -> Problem {
 }
 
 fn control(config: &Config) -> Result<Option<ControlConfig>, Problem> {
-    let Some(listen) = config.control_listen else { return Ok(None) };
-    let token = match &config.control_token_file {
-        Some(path) => {
-            let read = std::fs::read_to_string(path).map_err(|error| {
-                Problem::usage(
-                    format!("cannot read the control token in {}", path.display()),
-                    error.to_string(),
-                    "Give control.token.file the path of a file that this user may read.",
-                )
-            })?;
-            Some(read.trim().to_owned()).filter(|token| !token.is_empty())
-        }
-        None => None,
-    };
-    if token.is_none() && !listen.ip().is_loopback() {
-        return Err(Problem::usage(
-            format!("control would be served to everybody who reaches {listen}"),
-            "control.listen is not on loopback, and there is no token",
-            "Set control.token.file to a file that holds one, or listen on 127.0.0.1.",
-        ));
-    }
-    Ok(Some(ControlConfig { listen, token }))
+    ControlConfig::open(config.control_listen, config.control_token_file.as_deref())
 }
 
 fn pipeline(config: Config) -> Result<PipelineConfig, Problem> {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cdc_runtime::process::Endpoints;
+use cdc_runtime::report::{EXIT_USAGE, Problem};
 use clap::Parser;
 use service_kit::telemetry::{self, Telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::users;
-use crate::problem::{EXIT_USAGE, Problem};
 use crate::settings::{ENVIRONMENT_PREFIX, Settings};
 
 /// Serves Confluent's Schema Registry API: from a folder, from Kafka's topic _schemas, or in front

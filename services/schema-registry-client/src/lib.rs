@@ -35,7 +35,6 @@ mod control;
 mod http;
 mod metrics;
 mod preview;
-mod problem;
 mod service;
 mod settings;
 mod store;

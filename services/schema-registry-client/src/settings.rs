@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use cdc_log_kafka::KafkaConfig;
 use cdc_registry::{Credentials, RestConfig};
+use cdc_runtime::report::Problem;
 use cdc_runtime::settings::ControlConfig;
 
 use crate::http::users::Users;
-use crate::problem::Problem;
 
 /// Environment variables that begin so are settings.
 pub(crate) const ENVIRONMENT_PREFIX: &str = "PENSTOCK_REGISTRY_";
@@ -232,25 +232,7 @@ impl Settings {
 
     /// Returns where control is served beside the socket.
     pub(crate) fn control(&self) -> Result<Option<ControlConfig>, Problem> {
-        let Some(listen) = self.control_listen else { return Ok(None) };
-        let read = |path: &PathBuf| {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                let what = format!("cannot read the control token in {}", path.display());
-                let fix = "Give control.token.file the path of a file that this user may read.";
-                Problem::usage(what, error.to_string(), fix)
-            })?;
-            Ok::<_, Problem>(text.trim().to_owned())
-        };
-        let token = self.control_token_file.as_ref().map(read).transpose()?;
-        let token = token.filter(|token| !token.is_empty());
-        if token.is_none() && !listen.ip().is_loopback() {
-            return Err(Problem::usage(
-                format!("control would be served to everybody who reaches {listen}"),
-                "control.listen is not on loopback, and there is no token",
-                "Set control.token.file to a file that holds one, or listen on 127.0.0.1.",
-            ));
-        }
-        Ok(Some(ControlConfig { listen, token }))
+        ControlConfig::open(self.control_listen, self.control_token_file.as_deref())
     }
 
     /// Returns where schemas are kept.

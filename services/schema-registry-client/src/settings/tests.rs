@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use cdc_runtime::report::{EXIT_USAGE, Problem};
+
 use super::Settings;
-use crate::problem::{EXIT_USAGE, Problem};
 
 fn load(
     file: &str,
