@@ -43,6 +43,11 @@ const BENCHES: &[Bench] = &[
         about: "2,000 schemas a second by id over HTTP, beside the same bytes from memory",
         command: IN_PROCESS,
     },
+    Bench {
+        name: "services",
+        about: "capture and projection as watched services, beside the same loops in one process",
+        command: IN_PROCESS,
+    },
 ];
 
 /// Runs a benchmark by name, or lists them.

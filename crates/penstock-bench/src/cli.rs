@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{capture, codec, latency, project, registry, snapshot};
+use crate::{capture, codec, latency, project, registry, services, snapshot};
 
 /// Benchmarks of Penstock's parts and of the whole.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ enum Bench {
     Latency(latency::Args),
     /// A schema by its id over HTTP, beside the same bytes from memory.
     Registry(registry::Args),
+    /// Capture and projection as services, beside the same loops in this process.
+    Services(services::Args),
 }
 
 impl Cli {
@@ -42,6 +44,7 @@ impl Cli {
                 Bench::Project(args) => project::run(&args).await,
                 Bench::Latency(args) => latency::run(&args).await,
                 Bench::Registry(args) => registry::run(&args).await,
+                Bench::Services(args) => services::run(&args).await,
             }
         })?;
         report.print(self.json);

@@ -16,6 +16,7 @@ mod registry;
 mod report;
 mod rows;
 mod sent;
+mod services;
 mod snapshot;
 mod trickle;
 mod verify;
@@ -24,10 +25,15 @@ mod world;
 use std::process::ExitCode;
 
 use clap::Parser;
+use penstock_stack::Role;
 
 use crate::cli::Cli;
 
 fn main() -> ExitCode {
+    // A service to be measured, which is this program under another name.
+    if let Some(role) = Role::of_process() {
+        return role.run();
+    }
     tracing_subscriber::fmt().with_env_filter("warn").with_writer(std::io::stderr).init();
     let cli = Cli::parse();
     match cli.run() {

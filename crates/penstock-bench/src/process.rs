@@ -65,10 +65,16 @@ pub(crate) fn forget_peak() -> anyhow::Result<()> {
 
 /// Returns this process's peak of resident memory, in MiB.
 pub(crate) fn peak_mib() -> anyhow::Result<f64> {
-    let status = fs::read_to_string("/proc/self/status")?;
+    peak_mib_of("self")
+}
+
+/// Returns the peak of resident memory of a process, in MiB.
+pub(crate) fn peak_mib_of(process: &str) -> anyhow::Result<f64> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    Ok(kib.context("no VmHWM in /proc/self/status")?.trim().parse::<f64>()? / 1024.0)
+    Ok(kib.with_context(|| format!("no VmHWM in {path}"))?.trim().parse::<f64>()? / 1024.0)
 }
 
 /// CPU times of the processes that take part, at one moment, in µs.

@@ -202,14 +202,25 @@ impl Projection {
         prefix: &str,
         sink: K,
     ) -> Self {
+        Self::of(log.reader(), log.writer("dead-letters", "bench"), registry, prefix, sink)
+    }
+
+    /// The same, from whatever log.
+    pub(crate) fn of<R: LogReader + 'static, W: LogWriter + 'static, K: Sink + 'static>(
+        reader: R,
+        dead_letters: W,
+        registry: &Registry,
+        prefix: &str,
+        sink: K,
+    ) -> Self {
         let stats: Arc<LoopStats> = Arc::default();
         let shutdown = CancellationToken::new();
         let prefix = format!("{prefix}.");
         let project = Project {
-            reader: log.reader(),
+            reader,
             decoder: Decoder::new(Arc::new(registry.clone())),
             sink,
-            dead_letters: log.writer("dead-letters", "bench"),
+            dead_letters,
             config: ProjectConfig::new("duckdb", move |topic| topic.as_str().starts_with(&prefix)),
             clock: Clock::system(),
             stats: stats.clone(),

@@ -45,7 +45,8 @@ impl Run {
         self
     }
 
-    fn figure(&self, name: &str) -> Option<f64> {
+    /// Returns a figure.
+    pub(crate) fn figure(&self, name: &str) -> Option<f64> {
         self.figures.iter().find(|(found, _)| *found == name).map(|(_, value)| *value)
     }
 }

@@ -11,5 +11,5 @@ mod stack;
 mod state;
 
 pub use role::{ROLE, Role};
-pub use stack::Stack;
+pub use stack::{Stack, get};
 pub use state::{ServiceState, State, StateFile};

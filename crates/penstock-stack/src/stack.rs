@@ -249,8 +249,11 @@ impl Stack {
     }
 }
 
-/// Gets a page of a service, head and all.
-async fn get(port: u16, path: &str) -> std::io::Result<String> {
+/// Gets a page of a service on this machine, head and all.
+///
+/// # Errors
+/// If nothing answers.
+pub async fn get(port: u16, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
