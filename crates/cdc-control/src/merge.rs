@@ -3,7 +3,8 @@
 use crate::v1;
 
 /// Puts together what several processes tell: each part comes from the process that runs it. Where
-/// two run the same part, the one that leads wins over the one that waits for it.
+/// two run the same part, the one that leads wins over the one that waits for it; where replicas
+/// share a store, each with partitions of its own, their shares are added up.
 pub fn merge(statuses: Vec<v1::StatusReply>) -> v1::StatusReply {
     let mut merged = v1::StatusReply::default();
     for status in statuses {
@@ -15,6 +16,7 @@ pub fn merge(statuses: Vec<v1::StatusReply>) -> v1::StatusReply {
         for projection in status.projections {
             let known = merged.projections.iter_mut().find(|known| known.name == projection.name);
             match known {
+                Some(known) if are_shares(known, &projection) => share(known, projection),
                 Some(known) if rank(known.state()) >= rank(projection.state()) => {}
                 Some(known) => *known = projection,
                 None => merged.projections.push(projection),
@@ -33,6 +35,12 @@ pub fn merge(statuses: Vec<v1::StatusReply>) -> v1::StatusReply {
             }
         }
         merged.services.extend(status.services);
+    }
+    for projection in &mut merged.projections {
+        if projection.partitions_held < projection.partitions_total {
+            // What is nobody's may be behind.
+            projection.complete_age_ms = None;
+        }
     }
     merged.projections.sort_by(|a, b| a.name.cmp(&b.name));
     merged.tables.sort_by(|a, b| a.name.cmp(&b.name));
@@ -74,6 +82,66 @@ fn rank(state: v1::State) -> u8 {
         v1::State::Halted => 3,
         v1::State::Paused => 4,
         v1::State::Snapshot | v1::State::Running => 5,
+    }
+}
+
+/// Whether these are what replicas do of one projection: somebody has not all of its partitions.
+fn are_shares(known: &v1::Projection, found: &v1::Projection) -> bool {
+    let is_share = |one: &v1::Projection| one.partitions_held < one.partitions_total;
+    let know_all = known.partitions_total > 0 && found.partitions_total > 0;
+    know_all && (is_share(known) || is_share(found))
+}
+
+/// Adds what one more replica does. The projection is as well as the worst of them.
+fn share(known: &mut v1::Projection, found: v1::Projection) {
+    let both = |a: Option<u64>, b: Option<u64>| Some(a? + b?);
+    let later = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
+    let total = known.partitions_total.max(found.partitions_total);
+    let held = known.partitions_held + found.partitions_held;
+    let complete = match (known.partitions_held, found.partitions_held) {
+        (_, 0) => known.complete_age_ms,
+        (0, _) => found.complete_age_ms,
+        _ => known.complete_age_ms.zip(found.complete_age_ms).map(|(a, b)| a.max(b)),
+    };
+    let whole = v1::Projection {
+        lag_records: both(known.lag_records, found.lag_records),
+        lag_seconds: later(known.lag_seconds, found.lag_seconds),
+        rows_applied: known.rows_applied + found.rows_applied,
+        events_per_second: known.events_per_second + found.events_per_second,
+        latency_p50_ms: later(known.latency_p50_ms, found.latency_p50_ms),
+        latency_p99_ms: later(known.latency_p99_ms, found.latency_p99_ms),
+        read_p50_ms: later(known.read_p50_ms, found.read_p50_ms),
+        read_p99_ms: later(known.read_p99_ms, found.read_p99_ms),
+        dead_letters: known.dead_letters + found.dead_letters,
+        parked_keys: known.parked_keys + found.parked_keys,
+        parked_records: both(known.parked_records, found.parked_records),
+        retries: known.retries + found.retries,
+        records_applied: known.records_applied + found.records_applied,
+        records_total: known.records_total + found.records_total,
+        complete_age_ms: complete,
+        partitions_held: held,
+        partitions_total: total,
+        ..v1::Projection::default()
+    };
+    let (worse, other) = match concern(found.state()) > concern(known.state()) {
+        true => (found, &*known),
+        false => (std::mem::take(known), &found),
+    };
+    // Each sees the whole store's rows.
+    let rows = if worse.rows.is_empty() { other.rows.clone() } else { worse.rows };
+    let v1::Projection { name, state, reason, halt, kind, .. } = worse;
+    *known = v1::Projection { name, state, reason, halt, kind, rows, ..whole };
+}
+
+/// How much a replica's state concerns whoever looks.
+fn concern(state: v1::State) -> u8 {
+    match state {
+        v1::State::Running => 0,
+        v1::State::Unspecified | v1::State::Stopped | v1::State::Snapshot => 1,
+        v1::State::Paused => 2,
+        v1::State::Starting => 3,
+        v1::State::Waiting => 4,
+        v1::State::Halted => 5,
     }
 }
 
@@ -153,6 +221,54 @@ mod tests {
             ];
             assert_eq!(told, expected);
         }
+    }
+
+    fn of_replica(held: u32, state: v1::State, complete_age_ms: Option<u64>) -> v1::StatusReply {
+        let mut status = of_projector("pg", state);
+        let projection = &mut status.projections[0];
+        projection.reason = state.word().into();
+        (projection.partitions_held, projection.partitions_total) = (held, 6);
+        (projection.records_applied, projection.records_total) = (10, 12);
+        (projection.lag_records, projection.lag_seconds) = (Some(2), Some(f64::from(held)));
+        (projection.rows_applied, projection.complete_age_ms) = (9, complete_age_ms);
+        status
+    }
+
+    #[test]
+    fn shares_of_a_store_are_added_up() {
+        use v1::State::{Halted, Running};
+        let merged = merge(vec![
+            of_replica(1, Running, Some(40)),
+            of_replica(2, Running, Some(900)),
+            of_replica(3, Running, Some(70)),
+        ]);
+        let whole = &merged.projections[..];
+        assert_eq!(whole.len(), 1);
+        assert_eq!((whole[0].records_applied, whole[0].records_total), (30, 36));
+        assert_eq!((whole[0].lag_records, whole[0].lag_seconds), (Some(6), Some(3.0)));
+        assert_eq!((whole[0].partitions_held, whole[0].partitions_total), (6, 6));
+        assert_eq!((whole[0].rows_applied, whole[0].complete_age_ms), (27, Some(900)));
+
+        for states in [[Running, Halted], [Halted, Running]] {
+            let merged = merge(states.map(|state| of_replica(3, state, Some(5))).into());
+            assert_eq!(merged.projections[0].state(), Halted);
+            assert_eq!(merged.projections[0].reason, Halted.word());
+        }
+    }
+
+    #[test]
+    fn with_a_partition_of_nobody_nothing_is_said_to_be_complete() {
+        let replicas = |held| vec![of_replica(2, v1::State::Running, Some(5)); held];
+        assert_eq!(merge(replicas(2)).projections[0].complete_age_ms, None);
+        assert_eq!(merge(replicas(3)).projections[0].complete_age_ms, Some(5));
+        let mut more = replicas(3);
+        more.push(of_replica(0, v1::State::Running, None));
+        assert_eq!(merge(more).projections[0].complete_age_ms, Some(5));
+        let unsure = vec![
+            of_replica(3, v1::State::Running, None),
+            of_replica(3, v1::State::Running, Some(5)),
+        ];
+        assert_eq!(merge(unsure).projections[0].complete_age_ms, None);
     }
 
     #[test]
