@@ -82,37 +82,30 @@ pub(super) async fn freeze(run: &Run<'_>) -> anyhow::Result<()> {
 
     let (second, address) = fleet.stack.start_second(Role::Capture)?;
     let mut control = cdc_control::Client::of_address(&address, None)?;
-    let mut leads = async |wanted: bool| {
-        until("the second capture says so", PATIENCE, async || {
-            let status = control.status().await;
-            status.is_ok_and(|status| status.services.iter().any(|one| one.is_standby != wanted))
-        })
-        .await;
-    };
-    leads(false).await;
+    until_stands(&mut control, true).await;
     fleet.stack.signal(Role::Capture, Signal::STOP);
     let (screen, told) = until_told(&fleet, "capture").await?;
     run.say(&format!("capture frozen; the page after {told:.1?}: {}", shown(&screen)));
-    leads(true).await;
+    until_stands(&mut control, false).await;
     run.say("the second leads");
     tokio::time::sleep(FROZEN).await;
     let took = fleet.until_level().await?;
     fleet.stack.signal(Role::Capture, Signal::CONT);
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    until_stands(&mut fleet.stack.control(Role::Capture), true).await;
     let again = fleet.until_level().await?;
-    run.say(&format!("level in {took:.1?} while frozen, in {again:.1?} after the thaw"));
+    run.say(&format!(
+        "level in {took:.1?} while frozen, in {again:.1?} after the thaw; the first stands by"
+    ));
     second.stop(Signal::TERM, PATIENCE).await;
     ensure!(second.exit_status().is_some_and(|status| status.success()), "{}", second.log_tail());
-    // Whatever became of the first: it goes on, or it ended and is started again.
-    if !fleet.stack.is_alive(Role::Capture) {
-        run.say(&format!("the first ended: {}", last(&fleet.stack.log_tail(Role::Capture))));
-        fleet.stack.start_service(Role::Capture)?;
-    }
+    until_stands(&mut fleet.stack.control(Role::Capture), false).await;
     fleet.until_level().await?;
     well(run, &fleet).await?;
 
     // A store on a disk is held by whoever holds its lock, frozen or not: the second stands by.
-    let (second, _) = fleet.stack.start_second(Role::Projector)?;
+    let (second, address) = fleet.stack.start_second(Role::Projector)?;
+    let mut control = cdc_control::Client::of_address(&address, None)?;
+    until_stands(&mut control, true).await;
     fleet.stack.signal(Role::Projector, Signal::STOP);
     let (screen, told) = until_told(&fleet, "projector").await?;
     run.say(&format!("projector frozen; the page after {told:.1?}: {}", shown(&screen)));
@@ -120,10 +113,10 @@ pub(super) async fn freeze(run: &Run<'_>) -> anyhow::Result<()> {
     fleet.stack.signal(Role::Projector, Signal::CONT);
     let took = fleet.until_level().await?;
     run.say(&format!("projector thawed: level after {took:.1?}"));
+    until_stands(&mut control, true).await;
     fleet.stack.signal(Role::Projector, Signal::STOP);
-    tokio::time::sleep(Duration::from_secs(5)).await;
     fleet.stack.signal(Role::Projector, Signal::KILL);
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    until_stands(&mut control, false).await;
     second.stop(Signal::TERM, PATIENCE).await;
     ensure!(second.exit_status().is_some_and(|status| status.success()), "{}", second.log_tail());
     fleet.stack.kill(Role::Projector).await?;
@@ -233,6 +226,11 @@ async fn finish(run: &Run<'_>, fleet: &Fleet, load: Load) -> anyhow::Result<()> 
     run.compare_with_stock_client(&fleet.stack.kafka().bootstrap(), &agreed).await
 }
 
-fn last(text: &str) -> &str {
-    text.lines().rfind(|line| !line.is_empty()).unwrap_or_default()
+/// Waits until an instance says that it stands by, or that it leads.
+async fn until_stands(control: &mut cdc_control::Client, by: bool) {
+    until("an instance stands by, or leads", PATIENCE, async || {
+        let status = control.status().await;
+        status.is_ok_and(|status| status.services.iter().any(|one| one.is_standby == by))
+    })
+    .await;
 }

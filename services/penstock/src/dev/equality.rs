@@ -57,15 +57,19 @@ impl Comparison {
     }
 
     /// Returns how many rows the source has.
-    pub(super) fn rows(&self) -> usize {
-        self.tables.iter().map(|table| table.source_rows).sum()
+    pub(super) fn rows(&self) -> u64 {
+        total(self.tables.iter().map(|table| table.source_rows))
     }
 
     /// Returns how many rows differ, in all projections together.
-    pub(super) fn differing_rows(&self) -> usize {
+    pub(super) fn differing_rows(&self) -> u64 {
         let copies = self.tables.iter().flat_map(|table| &table.projections);
-        copies.map(|copy| copy.differing_rows).sum()
+        total(copies.map(|copy| copy.differing_rows))
     }
+}
+
+fn total(counts: impl Iterator<Item = usize>) -> u64 {
+    u64::try_from(counts.sum::<usize>()).unwrap_or(u64::MAX)
 }
 
 /// A row as texts; what is NULL has none.

@@ -13,6 +13,7 @@ use tokio_stream::StreamExt;
 
 use crate::dev::equality::{Comparison, Copy, TableComparison};
 use crate::dev::site::Site;
+use crate::view::count;
 
 /// Width that every line fits.
 const WIDTH: usize = 80;
@@ -129,7 +130,7 @@ fn dead_letters(status: &v1::StatusReply) -> u64 {
 }
 
 fn verdict(found: &Comparison, took: Duration, status: &v1::StatusReply) -> String {
-    let (tables, rows, took) = (found.tables.len(), grouped(found.rows()), took.as_millis());
+    let (tables, rows, took) = (found.tables.len(), count(found.rows()), took.as_millis());
     let (projections, dead) = (status.projections.len(), dead_letters(status));
     if let Some(finding) = &found.audit {
         return format!("■ THE AUDIT LOG WAS ALTERED: {finding}");
@@ -138,11 +139,11 @@ fn verdict(found: &Comparison, took: Duration, status: &v1::StatusReply) -> Stri
         (0, _) => format!(
             "= equal: {rows} rows of {tables} tables in {projections} projections ({took} ms)"
         ),
-        (differing, 0) => format!("≠ NOT EQUAL: {} rows differ", grouped(differing)),
+        (differing, 0) => format!("≠ NOT EQUAL: {} rows differ", count(differing)),
         (differing, dead) => format!(
             "▲ {} rows differ: {} dead letters wait (/dead-letters)",
-            grouped(differing),
-            grouped(dead)
+            count(differing),
+            count(dead)
         ),
     }
 }
@@ -173,14 +174,14 @@ impl Scene {
             ),
         ];
         for table in &status.tables {
-            let rows = table.rows_in_projection.map_or_else(|| "…".to_owned(), grouped);
-            let inserts = grouped(table.creates + table.reads);
-            let (updates, deletes) = (grouped(table.updates), grouped(table.deletes));
+            let rows = table.rows_in_projection.map_or_else(|| "…".to_owned(), count);
+            let inserts = count(table.creates + table.reads);
+            let (updates, deletes) = (count(table.updates), count(table.deletes));
             let name = &table.name;
             lines.push(format!("{name:<24}{inserts:>10}{updates:>10}{deletes:>10}{rows:>12}"));
         }
         lines.push(String::new());
-        lines.push(format!("latest of {} orders", grouped(site.storefront().placed())));
+        lines.push(format!("latest of {} orders", count(site.storefront().placed())));
         let shown = self.events.iter().map(|event| format!("  {event}"));
         let blank = std::iter::repeat_n(String::new(), EVENTS - self.events.len());
         lines.extend(shown.chain(blank));
@@ -220,9 +221,9 @@ pub(super) fn print_summary(
     let status = site.status();
     let capture = status.capture.clone().unwrap_or_default();
     let table = |table: &TableComparison| {
-        let of = |count: fn(&Copy) -> usize| -> serde_json::Map<_, _> {
+        let of = |figure: fn(&Copy) -> usize| -> serde_json::Map<_, _> {
             let copies = table.projections.iter();
-            copies.map(|copy| (copy.projection.to_owned(), count(copy).into())).collect()
+            copies.map(|copy| (copy.projection.to_owned(), figure(copy).into())).collect()
         };
         serde_json::json!({
             "name": table.name,
@@ -249,16 +250,4 @@ pub(super) fn print_summary(
         "tables": found.tables.iter().map(table).collect::<Vec<_>>(),
     });
     println!("{summary:#}");
-}
-
-fn grouped(number: impl ToString) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
