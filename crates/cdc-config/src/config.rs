@@ -38,6 +38,8 @@ pub struct Config {
     pub user: Option<String>,
     /// `database.password`.
     pub password: Option<Secret>,
+    /// `database.password.file`: a file with the password.
+    pub password_file: Option<PathBuf>,
     /// `database.dbname`.
     pub dbname: Option<String>,
     /// `database.sslmode`, `database.sslrootcert`, `database.sslcert`, `database.sslkey`: libpq's
@@ -140,6 +142,7 @@ impl Config {
             password: layers
                 .get_beside("database.password", "source")
                 .map(|setting| Secret::new(&setting.value)),
+            password_file: part(layers, "database.password.file")?.map(PathBuf::from),
             dbname: part(layers, "database.dbname")?,
             ssl: ssl(layers)?,
             tables: tables(layers)?,

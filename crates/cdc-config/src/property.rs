@@ -42,6 +42,7 @@ pub const KNOWN: &[(&str, Treatment)] = &[
     ("database.dbname", Used),
     ("database.hostname", Used),
     ("database.password", Secret),
+    ("database.password.file", Used),
     ("database.port", Used),
     ("database.query.timeout.ms", Ignored("queries on the catalogue are short here")),
     ("database.sslcert", Used),

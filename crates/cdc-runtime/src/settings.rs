@@ -109,15 +109,9 @@ impl ControlConfig {
         token_file: Option<&Path>,
     ) -> Result<Option<Self>, Problem> {
         let Some(listen) = listen else { return Ok(None) };
-        let read = |path: &Path| {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                let what = format!("cannot read the control token in {}", path.display());
-                let fix = "Give control.token.file the path of a file that this user may read.";
-                Problem::usage(what, error.to_string(), fix)
-            })?;
-            Ok::<_, Problem>(text.trim().to_owned())
-        };
-        let token = token_file.map(read).transpose()?.filter(|token| !token.is_empty());
+        let read = |path| read_secret("control.token.file", path);
+        let token = token_file.map(read).transpose()?;
+        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         if token.is_none() && !listen.ip().is_loopback() {
             return Err(Problem::usage(
                 format!("control would be served to everybody who reaches {listen}"),
@@ -329,8 +323,20 @@ fn connect(config: &Config) -> Result<ConnectOptions, Problem> {
             ));
         }
     };
-    if let Some(password) = &config.password {
-        options.password = Some(Password::new(password.reveal()));
+    match (&config.password, &config.password_file) {
+        (Some(_), Some(_)) => {
+            return Err(Problem::usage(
+                "\"database.password\" and \"database.password.file\" cannot both be given",
+                "each says what the password is",
+                "Remove one of them.",
+            ));
+        }
+        (Some(password), None) => options.password = Some(Password::new(password.reveal())),
+        (None, Some(path)) => {
+            let password = read_secret("database.password.file", path)?;
+            options.password = Some(Password::new(&password));
+        }
+        (None, None) => {}
     }
     if config.source.is_some() {
         options.port = config.port.unwrap_or(options.port);
@@ -338,6 +344,16 @@ fn connect(config: &Config) -> Result<ConnectOptions, Problem> {
         options.database = config.dbname.clone().unwrap_or(options.database);
     }
     Ok(options)
+}
+
+/// Reads the file that the setting `name` names, without the end of its last line.
+fn read_secret(name: &str, path: &Path) -> Result<String, Problem> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let what = format!("cannot read the file {} of \"{name}\"", path.display());
+        let fix = format!("Give {name} the path of a file that this user may read.");
+        Problem::usage(what, error.to_string(), fix)
+    })?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Writes Debezium's parts as libpq's list, except for the password.
@@ -436,6 +452,23 @@ mod tests {
         let connect = read(&flags).unwrap().pipeline.source.connect;
         assert_eq!((connect.address().as_str(), connect.user.as_str()), ("db:5433", "o'neil"));
         assert_eq!(connect.password, Some(Password::new("a b")));
+    }
+
+    #[test]
+    fn a_password_may_stand_in_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), " a b\n").unwrap();
+        let source = ("f", "source", "postgres://u@h/d".to_owned());
+        let named = |path: &Path| ("f", "database.password.file", path.display().to_string());
+        let connect = read(&[source.clone(), named(file.path())]).unwrap().pipeline.source.connect;
+        assert_eq!(connect.password, Some(Password::new(" a b")));
+
+        let problem = read(&[source.clone(), named(Path::new("/nowhere"))]).unwrap_err();
+        assert!(
+            problem.what.contains("/nowhere") && problem.what.contains("database.password.file")
+        );
+        let both = [source, named(file.path()), ("f", "database.password", "x".to_owned())];
+        assert!(read(&both).unwrap_err().what.contains("cannot both be given"));
     }
 
     #[test]

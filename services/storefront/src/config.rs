@@ -65,6 +65,8 @@ pub struct StorefrontConfig {
     pub listen: SocketAddr,
     /// The source database, as a URL.
     pub database: Secret,
+    /// Its password, if it is not in the URL.
+    pub database_password: Option<Secret>,
     /// The processes to ask; none sells without telling what came after.
     pub control: Vec<Endpoint>,
     /// What the processes want to hear before they answer over TCP.
@@ -83,6 +85,7 @@ impl StorefrontConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
             database: Secret::new(database),
+            database_password: None,
             control: Vec::new(),
             control_token: None,
             dashboard: None,

@@ -12,9 +12,10 @@ use crate::problem::Problem;
 /// Environment variables that begin so are settings.
 pub(crate) const ENVIRONMENT_PREFIX: &str = "PENSTOCK_STOREFRONT_";
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "database",
-    "database_file",
+    "database_password",
+    "database_password_file",
     "control",
     "control_token",
     "control_token_file",
@@ -72,7 +73,10 @@ impl Settings {
         let config = &mut self.config;
         match name {
             "database" => config.database = Secret::new(value),
-            "database_file" => config.database = Secret::new(read_secret(value)?),
+            "database_password" => config.database_password = Some(Secret::new(value)),
+            "database_password_file" => {
+                config.database_password = Some(Secret::new(read_secret(value)?));
+            }
             "control" => {
                 let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
                 config.control = parts.map(Endpoint::parse).collect();
@@ -99,11 +103,12 @@ impl Settings {
         let config = &self.config;
         let text = |text: &str| Some(toml::Value::from(text));
         let control: Vec<String> = config.control.iter().map(ToString::to_string).collect();
-        let token = config.control_token.as_ref().map(|_| toml::Value::from("***"));
+        let mask = |secret: &Option<Secret>| secret.as_ref().map(|_| toml::Value::from("***"));
         let lines = [
             ("database", text(&masked(config.database.reveal()))),
+            ("database_password", mask(&config.database_password)),
             ("control", text(&control.join(","))),
-            ("control_token", token),
+            ("control_token", mask(&config.control_token)),
             ("listen", text(&config.listen.to_string())),
             ("dashboard", config.dashboard.as_deref().and_then(text)),
             ("rate", Some(toml::Value::from(config.rate))),
@@ -202,9 +207,22 @@ mod tests {
     }
 
     #[test]
+    fn a_password_may_stand_in_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "a b: \n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let settings = load(&[("DATABASE_PASSWORD_FILE", path)], &[]).unwrap();
+        let password = settings.config.database_password.unwrap();
+        assert_eq!(password.reveal(), "a b: ");
+        let problem = load(&[("DATABASE_PASSWORD_FILE", "/nowhere")], &[]).unwrap_err();
+        assert!(problem.what.contains("names a file that cannot be read"), "{problem:?}");
+    }
+
+    #[test]
     fn secrets_are_masked() {
         let url = "postgres://shop:hunter2@db:5432/shop?sslpassword=hunter2";
-        let settings = load(&[("CONTROL_TOKEN", "hunter2")], &[("database", url)]).unwrap();
+        let environment = [("CONTROL_TOKEN", "hunter2"), ("DATABASE_PASSWORD", "hunter2")];
+        let settings = load(&environment, &[("database", url)]).unwrap();
         let text = settings.print();
         assert!(text.contains("postgres://shop:***@db:5432/shop?***"), "{text}");
         assert!(!text.contains("hunter2") && text.parse::<toml::Table>().is_ok(), "{text}");

@@ -56,7 +56,7 @@ impl Storefront {
     /// [`Error::Control`]. Control need not answer.
     pub async fn open(config: StorefrontConfig) -> Result<Self> {
         let controls = Controls::new(&config.control, config.control_token.as_ref())?;
-        let store = Store::open(&config.database).await?;
+        let store = Store::open(&config.database, config.database_password.as_ref()).await?;
         let (rate, wanted) = watch::channel(load::bounded(config.rate));
         let stop = CancellationToken::new();
         let state = Arc::new(State {

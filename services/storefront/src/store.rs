@@ -54,9 +54,12 @@ impl From<ProductRow> for Product {
 }
 
 impl Store {
-    /// Connects, and brings the tables to this program's version.
-    pub(crate) async fn open(url: &Secret) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url.reveal()).map_err(|_| Error::Url)?;
+    /// Connects, and brings the tables to this program's version. `password` wins over the URL's.
+    pub(crate) async fn open(url: &Secret, password: Option<&Secret>) -> Result<Self> {
+        let mut options = PgConnectOptions::from_str(url.reveal()).map_err(|_| Error::Url)?;
+        if let Some(password) = password {
+            options = options.password(password.reveal());
+        }
         let options = options
             .application_name("penstock-storefront")
             .options([
