@@ -14,6 +14,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use testkit::fixture::record;
 use testkit::server::kafka::Kafka;
+use tokio::time::MissedTickBehavior;
 
 use crate::support::{PATIENCE, batch, config, log, numbered, read_all, texts, unique, update};
 
@@ -80,13 +81,10 @@ async fn an_append_dropped_at_any_moment_is_settled_by_the_next_open() {
 
 /// Takes a pipeline over again and again and appends to it until it is fenced or `LAST` is there.
 /// It pauses between appends for as long as a takeover takes, so that one falls into the other.
-async fn fight(log: KafkaLog, pipeline: String, topic: Topic, seed: u64) {
+async fn fight(log: KafkaLog, pipeline: String, topic: Topic, millis: u64) {
     let mut writer = log.writer(&pipeline, "s");
-    let mut random = seed;
-    let mut pause = async |below: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        tokio::time::sleep(Duration::from_millis((random >> 33) % below)).await;
-    };
+    let mut pace = tokio::time::interval(Duration::from_millis(millis));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let mut stored = match writer.open().await {
             Ok(stored) => stored.map_or(0, |stored| stored.sequence),
@@ -101,12 +99,12 @@ async fn fight(log: KafkaLog, pipeline: String, topic: Topic, seed: u64) {
                 break;
             }
             stored += 1;
-            pause(500).await;
+            pace.tick().await;
         }
         if stored == FOUGHT_OVER {
             return;
         }
-        pause(500).await;
+        pace.tick().await;
     }
 }
 
@@ -117,8 +115,8 @@ async fn two_writers_that_take_over_from_each_other_append_each_sequence_once() 
     let kafka = Kafka::shared().await;
     let log = log(kafka);
     let (topic, pipeline) = (Topic::new(unique("fight")), unique("fight"));
-    let fight = |seed| fight(log.clone(), pipeline.clone(), topic.clone(), seed);
-    tokio::join!(fight(1), fight(2));
+    let fight = |millis| fight(log.clone(), pipeline.clone(), topic.clone(), millis);
+    tokio::join!(fight(310), fight(470));
     let expected: Vec<_> = (1..=FOUGHT_OVER).map(|sequence| sequence.to_string()).collect();
     assert_eq!(texts(&log, &topic).await, expected);
 }
