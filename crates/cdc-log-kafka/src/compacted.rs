@@ -45,7 +45,7 @@ impl CompactedTopic {
     pub fn new(config: KafkaConfig, topic: &str) -> Result<Self> {
         config.check()?;
         let config = Arc::new(config);
-        let inspector = Arc::new(Inspector::new(&config)?);
+        let inspector = Arc::new(Inspector::new(&config));
         Ok(Self { inspector, config, topic: Topic::new(topic), known: Mutex::default() })
     }
 

@@ -21,7 +21,7 @@ use crate::{Error, KafkaConfig, Result};
 /// Reads committed records. Made by [`crate::KafkaLog::reader`].
 pub struct KafkaReader {
     config: Arc<KafkaConfig>,
-    inspector: Option<Arc<Inspector>>,
+    inspector: Arc<Inspector>,
     session: Option<Session>,
 }
 
@@ -40,23 +40,17 @@ struct Session {
 
 impl KafkaReader {
     pub(crate) fn new(config: Arc<KafkaConfig>) -> Self {
-        Self { config, inspector: None, session: None }
+        Self { inspector: Arc::new(Inspector::new(&config)), config, session: None }
     }
 
-    async fn ranges(&mut self, of: Vec<TopicPartition>) -> Result<Vec<(Offset, Offset)>> {
-        let inspector = match &self.inspector {
-            Some(inspector) => Arc::clone(inspector),
-            None => {
-                let inspector = Arc::new(Inspector::new(&self.config)?);
-                Arc::clone(self.inspector.insert(inspector))
-            }
-        };
+    async fn ranges(&self, of: Vec<TopicPartition>) -> Result<Vec<(Offset, Offset)>> {
+        let inspector = Arc::clone(&self.inspector);
         let asking = tokio::task::spawn_blocking(move || inspector.ranges(&of));
         asking.await.unwrap_or(Err(Error::NotOpen { what: "reader" }))
     }
 
     /// Lists topics, unless one of them is coming or going just now.
-    async fn list(&mut self) -> Result<Vec<TopicMeta>> {
+    async fn list(&self) -> Result<Vec<TopicMeta>> {
         let cluster = describe(&self.config, None).await?;
         let mut found: Vec<(Topic, TopicId, i32)> = Vec::new();
         for (topic, described) in cluster.topics {
@@ -75,7 +69,7 @@ impl KafkaReader {
         Ok(found.into_iter().map(meta).collect())
     }
 
-    async fn check(&mut self, from: &[(TopicPartition, Offset)]) -> Result<()> {
+    async fn check(&self, from: &[(TopicPartition, Offset)]) -> Result<()> {
         let mut names: Vec<&str> = from.iter().map(|(at, _)| at.topic.as_str()).collect();
         names.dedup();
         let cluster = describe(&self.config, Some(&names)).await?;

@@ -1,18 +1,19 @@
 //! Brokers that are away, die, freeze, or are no brokers.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use cdc_log_kafka::{KafkaConfig, KafkaLog, KafkaWriter};
+use cdc_log_kafka::{KafkaConfig, KafkaLog, KafkaReader, KafkaWriter};
 use cdc_model::Topic;
 use cdc_pipeline::port::{LogReader, LogWriter};
 use cdc_pipeline::{Classify, ErrorClass};
+use testkit::fixture::record;
 use testkit::server::kafka::Kafka;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-use crate::support::{PATIENCE, config, log, numbered, texts, unique};
+use crate::support::{PATIENCE, batch, config, log, numbered, texts, unique};
 
 /// Appends sequence after sequence up to `last`, as the capture loop does: after an error it opens
 /// again and goes on from what the checkpoint says.
@@ -144,6 +145,43 @@ async fn a_reader_goes_on_after_its_broker_was_away() {
     let both = async { tokio::join!(reading, fault) };
     tokio::time::timeout(PATIENCE, both).await.expect("the reader goes on");
     assert_eq!(read, numbers(6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_ask_while_a_broker_restarts_get_answers_once_it_serves() {
+    const READERS: usize = 12;
+    let kafka = Kafka::start().await;
+    let log = log(&kafka);
+    let mut writer = log.writer("asked", "s");
+    writer.open().await.unwrap();
+    let records = (0..10).map(|n| record(&Topic::new(format!("asked-{n}")), "k", "v", n)).collect();
+    writer.append(batch(1, records)).await.unwrap();
+
+    let mut readers: Vec<_> = (0..READERS).map(|_| log.reader()).collect();
+    for _ in 0..3 {
+        let has_started = AtomicBool::new(false);
+        let ask = async |reader: &mut KafkaReader| {
+            let mut pace = tokio::time::interval(Duration::from_millis(50));
+            loop {
+                pace.tick().await;
+                let was_started = has_started.load(Ordering::Relaxed);
+                match reader.topics().await {
+                    Ok(topics) if was_started => return assert_eq!(topics.len(), 10),
+                    Ok(_) => {}
+                    Err(error) => assert_ne!(error.class(), ErrorClass::Fatal, "{error}"),
+                }
+            }
+        };
+        let asking = futures_util::future::join_all(readers.iter_mut().map(ask));
+        // They see its leaders go, too: librdkafka may remember that for ever.
+        let restarting = async {
+            kafka.stop().await;
+            kafka.start_again().await;
+            has_started.store(true, Ordering::Relaxed);
+        };
+        let both = async { tokio::join!(asking, restarting) };
+        tokio::time::timeout(Duration::from_secs(60), both).await.expect("all get answers");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

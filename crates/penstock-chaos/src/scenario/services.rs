@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use cdc_control::Client;
 use penstock_stack::Role;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rustix::process::Signal;
-use testkit::server::until;
+use tokio::time::Instant;
 
 use super::{PATIENCE, Run};
 use crate::fleet::Fleet;
@@ -28,6 +29,9 @@ const ROLLS: u32 = 20;
 const FROZEN: Duration = Duration::from_secs(75);
 
 const AWAY: Duration = Duration::from_secs(30);
+
+/// How often an instance is asked whether it leads.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// How soon the page must tell.
 const TELL_LIMIT: Duration = Duration::from_secs(10);
@@ -81,31 +85,31 @@ pub(super) async fn freeze(run: &Run<'_>) -> anyhow::Result<()> {
     let load = begin(run, &fleet).await?;
 
     let (second, address) = fleet.stack.start_second(Role::Capture)?;
-    let mut control = cdc_control::Client::of_address(&address, None)?;
-    until_stands(&mut control, true).await;
+    let mut control = Client::of_address(&address, None)?;
+    until_stands(&mut control, true).await?;
     fleet.stack.signal(Role::Capture, Signal::STOP);
     let (screen, told) = until_told(&fleet, "capture").await?;
     run.say(&format!("capture frozen; the page after {told:.1?}: {}", shown(&screen)));
-    until_stands(&mut control, false).await;
+    until_stands(&mut control, false).await?;
     run.say("the second leads");
     tokio::time::sleep(FROZEN).await;
     let took = fleet.until_level().await?;
     fleet.stack.signal(Role::Capture, Signal::CONT);
-    until_stands(&mut fleet.stack.control(Role::Capture), true).await;
+    until_stands(&mut fleet.stack.control(Role::Capture), true).await?;
     let again = fleet.until_level().await?;
     run.say(&format!(
         "level in {took:.1?} while frozen, in {again:.1?} after the thaw; the first stands by"
     ));
     second.stop(Signal::TERM, PATIENCE).await;
     ensure!(second.exit_status().is_some_and(|status| status.success()), "{}", second.log_tail());
-    until_stands(&mut fleet.stack.control(Role::Capture), false).await;
+    until_stands(&mut fleet.stack.control(Role::Capture), false).await?;
     fleet.until_level().await?;
     well(run, &fleet).await?;
 
     // A store on a disk is held by whoever holds its lock, frozen or not: the second stands by.
     let (second, address) = fleet.stack.start_second(Role::Projector)?;
-    let mut control = cdc_control::Client::of_address(&address, None)?;
-    until_stands(&mut control, true).await;
+    let mut control = Client::of_address(&address, None)?;
+    until_stands(&mut control, true).await?;
     fleet.stack.signal(Role::Projector, Signal::STOP);
     let (screen, told) = until_told(&fleet, "projector").await?;
     run.say(&format!("projector frozen; the page after {told:.1?}: {}", shown(&screen)));
@@ -113,10 +117,10 @@ pub(super) async fn freeze(run: &Run<'_>) -> anyhow::Result<()> {
     fleet.stack.signal(Role::Projector, Signal::CONT);
     let took = fleet.until_level().await?;
     run.say(&format!("projector thawed: level after {took:.1?}"));
-    until_stands(&mut control, true).await;
+    until_stands(&mut control, true).await?;
     fleet.stack.signal(Role::Projector, Signal::STOP);
     fleet.stack.signal(Role::Projector, Signal::KILL);
-    until_stands(&mut control, false).await;
+    until_stands(&mut control, false).await?;
     second.stop(Signal::TERM, PATIENCE).await;
     ensure!(second.exit_status().is_some_and(|status| status.success()), "{}", second.log_tail());
     fleet.stack.kill(Role::Projector).await?;
@@ -227,10 +231,16 @@ async fn finish(run: &Run<'_>, fleet: &Fleet, load: Load) -> anyhow::Result<()> 
 }
 
 /// Waits until an instance says that it stands by, or that it leads.
-async fn until_stands(control: &mut cdc_control::Client, by: bool) {
-    until("an instance stands by, or leads", PATIENCE, async || {
-        let status = control.status().await;
-        status.is_ok_and(|status| status.services.iter().any(|one| one.is_standby == by))
-    })
-    .await;
+async fn until_stands(control: &mut Client, by: bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let told = control.status().await;
+        let services = told.as_ref().map(|status| &status.services[..]).unwrap_or_default();
+        if services.iter().any(|one| one.is_standby == by) {
+            return Ok(());
+        }
+        let wanted = if by { "stands by" } else { "leads" };
+        ensure!(Instant::now() < deadline, "no instance says that it {wanted}, but {told:?}");
+        tokio::time::sleep(LOOK).await;
+    }
 }
