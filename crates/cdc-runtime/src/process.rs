@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cdc_control::{Control, v1};
@@ -13,10 +13,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::report::Problem;
 use crate::settings::ControlConfig;
 
 /// How often a socket that another instance serves is tried again.
 const SOCKET_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a process that cannot go on still answers, for whoever asks why: longer than the
+/// dashboard waits at most before it asks again.
+const LAST_WORD: Duration = Duration::from_secs(6);
+
+/// Code of a process that could not open what it needs.
+const CANNOT_START: &str = "CANNOT_START";
 
 /// Who a process is.
 #[derive(Debug)]
@@ -26,6 +34,7 @@ pub struct Process {
     address: String,
     started: Instant,
     clock: Clock,
+    failure: OnceLock<v1::Halt>,
 }
 
 impl Process {
@@ -34,7 +43,28 @@ impl Process {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let instance = format!("{host}/{}", std::process::id());
         let (started, clock) = (Instant::now(), Clock::system());
-        Self { name, instance, address: address.into(), started, clock }
+        let failure = OnceLock::new();
+        Self { name, instance, address: address.into(), started, clock, failure }
+    }
+
+    /// Returns why this process cannot go on, if it cannot.
+    pub fn failure(&self) -> Option<&v1::Halt> {
+        self.failure.get()
+    }
+
+    /// Notes why this process cannot go on, and lets whoever watches it ask, until `shutdown`.
+    /// Otherwise one that is started again and again would be told to be silent, and nothing else.
+    pub async fn tell_why(&self, problem: &Problem, shutdown: &CancellationToken) {
+        let message = match &problem.cause {
+            Some(cause) => format!("{}: {cause}", problem.what),
+            None => problem.what.clone(),
+        };
+        let code = problem.code.unwrap_or(CANNOT_START);
+        tracing::error!(code, reason = message, "cannot go on");
+        let remedy = problem.fix.clone().unwrap_or_default();
+        let halt = v1::Halt { code: code.to_owned(), message, remedy };
+        self.failure.get_or_init(|| halt);
+        shutdown.run_until_cancelled(tokio::time::sleep(LAST_WORD)).await;
     }
 
     /// Returns the clock's time, in microseconds since 1970.

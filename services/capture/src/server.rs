@@ -53,6 +53,9 @@ pub async fn serve(settings: RunSettings) -> Result<(), Problem> {
     let serving = endpoints.serve(&server, pipeline.data_dir(), admin, &finished);
     let work = async {
         let outcome = server.work(&settings).await;
+        if let (Err(problem), Some(_)) = (&outcome, &settings.control) {
+            server.process.tell_why(problem, &shutdown).await;
+        }
         finished.cancel();
         outcome
     };
@@ -102,7 +105,10 @@ impl Server {
     fn obstacle(&self) -> Option<String> {
         match self.capture.get() {
             Some(capture) => capture.obstacle(),
-            None => Some(format!("{TARGET} waits: {}", self.reason())),
+            None => match self.process.failure() {
+                Some(halt) => Some(format!("{TARGET} halted: {} {}", halt.code, halt.message)),
+                None => Some(format!("{TARGET} waits: {}", self.reason())),
+            },
         }
     }
 
@@ -128,9 +134,18 @@ impl Server {
                 capture.fill(&mut status, now);
             }
             None => {
-                let mut waiting = v1::Capture { reason: self.reason(), ..Default::default() };
-                waiting.set_state(v1::State::Waiting);
-                status.capture = Some(waiting);
+                let mut capture = v1::Capture::default();
+                match self.process.failure() {
+                    Some(halt) => {
+                        capture.set_state(v1::State::Halted);
+                        capture.halt = Some(halt.clone());
+                    }
+                    None => {
+                        capture.set_state(v1::State::Waiting);
+                        capture.reason = self.reason();
+                    }
+                }
+                status.capture = Some(capture);
             }
         }
         status

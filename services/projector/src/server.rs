@@ -59,6 +59,9 @@ pub async fn serve(settings: ProjectorSettings) -> Result<(), Problem> {
     let serving = endpoints.serve(&server, data_dir, admin, &finished);
     let work = async {
         let outcome = server.work(&settings).await;
+        if let (Err(problem), Some(_)) = (&outcome, &settings.control) {
+            server.process.tell_why(problem, &shutdown).await;
+        }
         finished.cancel();
         outcome
     };
@@ -117,7 +120,10 @@ impl Server {
     fn obstacle(&self) -> Option<String> {
         match self.projector.get() {
             Some(projector) => projector.obstacle(),
-            None => Some(format!("projector waits: {}", self.reason())),
+            None => match self.process.failure() {
+                Some(halt) => Some(format!("projector halted: {} {}", halt.code, halt.message)),
+                None => Some(format!("projector waits: {}", self.reason())),
+            },
         }
     }
 
@@ -140,14 +146,22 @@ impl Server {
         match projector {
             Some(projector) => projector.fill(&mut status, now),
             None => status.projections.extend(self.names.iter().map(|name| {
-                let mut waiting = v1::Projection {
+                let mut projection = v1::Projection {
                     name: (*name).to_owned(),
                     kind: (*name).to_owned(),
-                    reason: self.reason(),
                     ..v1::Projection::default()
                 };
-                waiting.set_state(v1::State::Waiting);
-                waiting
+                match self.process.failure() {
+                    Some(halt) => {
+                        projection.set_state(v1::State::Halted);
+                        projection.halt = Some(halt.clone());
+                    }
+                    None => {
+                        projection.set_state(v1::State::Waiting);
+                        projection.reason = self.reason();
+                    }
+                }
+                projection
             })),
         }
         status

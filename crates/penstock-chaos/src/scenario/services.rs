@@ -95,10 +95,15 @@ pub(super) async fn freeze(run: &Run<'_>) -> anyhow::Result<()> {
     tokio::time::sleep(FROZEN).await;
     let took = fleet.until_level().await?;
     fleet.stack.signal(Role::Capture, Signal::CONT);
-    until_stands(&mut fleet.stack.control(Role::Capture), true).await?;
+    let mut first = fleet.stack.control(Role::Capture);
+    // Mostly the first; the second if its session broke meanwhile.
+    let who = tokio::select! {
+        told = until_stands(&mut first, true) => told.map(|()| "first"),
+        told = until_stands(&mut control, true) => told.map(|()| "second"),
+    }?;
     let again = fleet.until_level().await?;
     run.say(&format!(
-        "level in {took:.1?} while frozen, in {again:.1?} after the thaw; the first stands by"
+        "level in {took:.1?} while frozen, in {again:.1?} after the thaw; the {who} stands by"
     ));
     second.stop(Signal::TERM, PATIENCE).await;
     ensure!(second.exit_status().is_some_and(|status| status.success()), "{}", second.log_tail());

@@ -126,3 +126,39 @@ async fn a_second_instance_waits_and_takes_over() {
     }
     stack.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_tells_why_a_service_ends_as_soon_as_it_starts() {
+    let stack = stack().await;
+    write_and_settle(&stack, 1_000, 50).await;
+    for (role, code) in
+        [(Role::Capture, "PUBLICATION_MISSING"), (Role::Projector, "WAREHOUSE_CORRUPT")]
+    {
+        // GIVEN a service that is away for longer than the page waits before it asks again
+        assert!(stack.stop_service(role).await);
+        let silent = format!("{} does not answer", role.name());
+        until("the page says that it is away", PATIENCE, async || tells(&stack, &silent).await)
+            .await;
+        match role {
+            Role::Capture => stack.postgres().sql("DROP PUBLICATION penstock_shop").await,
+            _ => {
+                let file = stack.data_dir(role).join("warehouse.duckdb");
+                std::fs::write(file, "no database at all").unwrap();
+            }
+        }
+        // WHEN it starts and halts at once
+        stack.start_service(role).unwrap();
+        // THEN the page tells why, and goes on telling it once the process has ended
+        until("the page tells why", PATIENCE, async || tells(&stack, code).await).await;
+        until("it has ended", PATIENCE, async || !stack.is_alive(role)).await;
+        until("the page says that it is away", PATIENCE, async || tells(&stack, &silent).await)
+            .await;
+        assert!(tells(&stack, code).await);
+    }
+    stack.stop().await;
+}
+
+/// Whether the first page holds a text.
+async fn tells(stack: &Stack, text: &str) -> bool {
+    stack.page(Role::Dashboard, "/").await.is_ok_and(|page| page.contains(text))
+}
