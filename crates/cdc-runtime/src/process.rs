@@ -19,9 +19,9 @@ use crate::settings::ControlConfig;
 /// How often a socket that another instance serves is tried again.
 const SOCKET_RETRY: Duration = Duration::from_secs(1);
 
-/// How long a process that cannot go on still answers, for whoever asks why: longer than the
+/// How long a process that cannot go on still answers, for whoever asks why: twice as long as the
 /// dashboard waits at most before it asks again.
-const LAST_WORD: Duration = Duration::from_secs(6);
+const LAST_WORD: Duration = Duration::from_secs(10);
 
 /// Code of a process that could not open what it needs.
 const CANNOT_START: &str = "CANNOT_START";

@@ -180,7 +180,7 @@ async fn readers_that_ask_while_a_broker_restarts_get_answers_once_it_serves() {
             has_started.store(true, Ordering::Relaxed);
         };
         let both = async { tokio::join!(asking, restarting) };
-        tokio::time::timeout(Duration::from_secs(60), both).await.expect("all get answers");
+        tokio::time::timeout(PATIENCE, both).await.expect("all get answers");
     }
 }
 
