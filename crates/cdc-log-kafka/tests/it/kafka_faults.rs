@@ -149,7 +149,7 @@ async fn a_reader_goes_on_after_its_broker_was_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_that_ask_while_a_broker_restarts_get_answers_once_it_serves() {
-    const READERS: usize = 12;
+    const READERS: usize = 30;
     let kafka = Kafka::start().await;
     let log = log(&kafka);
     let mut writer = log.writer("asked", "s");
