@@ -47,9 +47,25 @@ impl Process {
         Self { name, instance, address: address.into(), started, clock, failure }
     }
 
-    /// Returns why this process cannot go on, if it cannot.
-    pub fn failure(&self) -> Option<&v1::Halt> {
-        self.failure.get()
+    /// Returns whether this process cannot go on.
+    pub fn has_failed(&self) -> bool {
+        self.failure.get().is_some()
+    }
+
+    /// Returns how what this process runs is doing as long as it could not be opened.
+    pub fn before_opening(&self, waits_for: String) -> (v1::State, String, Option<v1::Halt>) {
+        match self.failure.get() {
+            Some(halt) => (v1::State::Halted, String::new(), Some(halt.clone())),
+            None => (v1::State::Waiting, waits_for, None),
+        }
+    }
+
+    /// Returns why the part `name` of this process, which could not be opened yet, does not work.
+    pub fn obstacle_before_opening(&self, name: &str, waits_for: &str) -> String {
+        match self.failure.get() {
+            Some(halt) => format!("{name} halted: {} {}", halt.code, halt.message),
+            None => format!("{name} waits: {waits_for}"),
+        }
     }
 
     /// Notes why this process cannot go on, and lets whoever watches it ask, until `shutdown`.

@@ -1,5 +1,9 @@
 //! The settings of a run, from file, environment and flags, turned into what the pipeline takes.
 
+mod control;
+mod secret;
+mod source;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -8,10 +12,12 @@ use cdc_log_kafka::KafkaConfig;
 use cdc_log_local::LocalLogConfig;
 use cdc_pipeline::capture::CaptureConfig;
 use cdc_registry::{Registry, RestConfig};
-use cdc_source_postgres::wire::{ConnectOptions, Password};
-use cdc_source_postgres::{TablePatterns, wire};
+use cdc_source_postgres::TablePatterns;
 use service_kit::telemetry::Telemetry;
 
+pub use self::control::ControlConfig;
+pub use self::secret::read_secret;
+use self::source::connect;
 use crate::report::{Problem, config_problem};
 
 /// Environment variables that begin so are settings; `__` stands for a dot.
@@ -87,39 +93,6 @@ impl PipelineConfig {
             Some(rest) => Registry::rest(rest.clone())?,
             None => Registry::embedded(&self.data_dir().join("registry"))?,
         })
-    }
-}
-
-/// Where a process is asked and told over TCP.
-#[derive(Debug, Clone)]
-pub struct ControlConfig {
-    /// The address.
-    pub listen: SocketAddr,
-    /// What callers must know; without one only on loopback.
-    pub token: Option<String>,
-}
-
-impl ControlConfig {
-    /// Reads the token, where control is served at all.
-    ///
-    /// # Errors
-    /// A token that cannot be read; none, where others than this machine reach `listen`.
-    pub fn open(
-        listen: Option<SocketAddr>,
-        token_file: Option<&Path>,
-    ) -> Result<Option<Self>, Problem> {
-        let Some(listen) = listen else { return Ok(None) };
-        let read = |path| read_secret("control.token.file", path);
-        let token = token_file.map(read).transpose()?;
-        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
-        if token.is_none() && !listen.ip().is_loopback() {
-            return Err(Problem::usage(
-                format!("control would be served to everybody who reaches {listen}"),
-                "control.listen is not on loopback, and there is no token",
-                "Set control.token.file to a file that holds one, or listen on 127.0.0.1.",
-            ));
-        }
-        Ok(Some(Self { listen, token }))
     }
 }
 
@@ -303,86 +276,6 @@ fn pipeline(config: Config) -> Result<PipelineConfig, Problem> {
     })
 }
 
-/// Reads the connection string, and sets the parts that are given beside it.
-fn connect(config: &Config) -> Result<ConnectOptions, Problem> {
-    if let (Some(_), Some((name, _))) = (&config.source, config.ssl.first()) {
-        return Err(Problem::usage(
-            format!("\"source\" and \"database.{name}\" cannot both be given"),
-            "the connection string has a place for it",
-            format!("Write it into the connection string: ?{name}=…"),
-        ));
-    }
-    let mut options: ConnectOptions = match (&config.source, &config.hostname) {
-        (Some(source), _) => source.reveal().parse().map_err(|e| source_problem(&e))?,
-        (None, Some(_)) => parts(config).parse().map_err(|e| source_problem(&e))?,
-        (None, None) => {
-            return Err(Problem::usage(
-                "no source is given",
-                "neither --source nor database.hostname says which database to capture",
-                "Give --source postgres://USER:PASSWORD@HOST:PORT/DATABASE.",
-            ));
-        }
-    };
-    match (&config.password, &config.password_file) {
-        (Some(_), Some(_)) => {
-            return Err(Problem::usage(
-                "\"database.password\" and \"database.password.file\" cannot both be given",
-                "each says what the password is",
-                "Remove one of them.",
-            ));
-        }
-        (Some(password), None) => options.password = Some(Password::new(password.reveal())),
-        (None, Some(path)) => {
-            let password = read_secret("database.password.file", path)?;
-            options.password = Some(Password::new(&password));
-        }
-        (None, None) => {}
-    }
-    if config.source.is_some() {
-        options.port = config.port.unwrap_or(options.port);
-        options.user = config.user.clone().unwrap_or(options.user);
-        options.database = config.dbname.clone().unwrap_or(options.database);
-    }
-    Ok(options)
-}
-
-/// Reads the file that the setting `name` names, without the end of its last line.
-fn read_secret(name: &str, path: &Path) -> Result<String, Problem> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let what = format!("cannot read the file {} of \"{name}\"", path.display());
-        let fix = format!("Give {name} the path of a file that this user may read.");
-        Problem::usage(what, error.to_string(), fix)
-    })?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// Writes Debezium's parts as libpq's list, except for the password.
-fn parts(config: &Config) -> String {
-    let port = config.port.map(|port| port.to_string());
-    let named = [
-        ("host", config.hostname.as_deref()),
-        ("port", port.as_deref()),
-        ("user", config.user.as_deref()),
-        ("dbname", config.dbname.as_deref()),
-    ];
-    let named = named.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
-    let ssl = config.ssl.iter().map(|(name, value)| (*name, value.as_str()));
-    let pairs = named.chain(ssl).map(|(name, value)| {
-        let value = value.replace('\\', "\\\\").replace('\'', "\\'");
-        format!("{name}='{value}'")
-    });
-    pairs.collect::<Vec<_>>().join(" ")
-}
-
-fn source_problem(error: &wire::OptionsError) -> Problem {
-    Problem::usage(
-        "the source is not valid",
-        error.to_string(),
-        "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full, with special \
-         characters of the password as %XX.",
-    )
-}
-
 fn patterns(tables: &Tables) -> Result<TablePatterns, Problem> {
     match tables {
         Tables::Globs(text) => text.parse().map_err(|error: cdc_source_postgres::PatternError| {
@@ -424,6 +317,8 @@ fn slot_name(prefix: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use cdc_source_postgres::wire::Password;
+
     use super::*;
 
     fn read(flags: &[(&str, &str, String)]) -> Result<RunSettings, Problem> {
@@ -467,6 +362,9 @@ mod tests {
         assert!(
             problem.what.contains("/nowhere") && problem.what.contains("database.password.file")
         );
+        let empty = tempfile::NamedTempFile::new().unwrap();
+        let problem = read(&[source.clone(), named(empty.path())]).unwrap_err();
+        assert!(problem.what.contains("is empty"), "{problem:?}");
         let both = [source, named(file.path()), ("f", "database.password", "x".to_owned())];
         assert!(read(&both).unwrap_err().what.contains("cannot both be given"));
     }

@@ -12,12 +12,8 @@
 //! # }
 //! ```
 
-/// glibc keeps an arena for each thread, and what a burst left in them: capture's peak is 140 MiB with
-/// it and 95 with this one. C code (librdkafka) allocates here too; `.cargo/config.toml` says how.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 pub mod admin;
+mod allocator;
 mod environment;
 mod signal;
 pub mod telemetry;

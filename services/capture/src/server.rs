@@ -105,10 +105,7 @@ impl Server {
     fn obstacle(&self) -> Option<String> {
         match self.capture.get() {
             Some(capture) => capture.obstacle(),
-            None => match self.process.failure() {
-                Some(halt) => Some(format!("{TARGET} halted: {} {}", halt.code, halt.message)),
-                None => Some(format!("{TARGET} waits: {}", self.reason())),
-            },
+            None => Some(self.process.obstacle_before_opening(TARGET, &self.reason())),
         }
     }
 
@@ -134,18 +131,9 @@ impl Server {
                 capture.fill(&mut status, now);
             }
             None => {
-                let mut capture = v1::Capture::default();
-                match self.process.failure() {
-                    Some(halt) => {
-                        capture.set_state(v1::State::Halted);
-                        capture.halt = Some(halt.clone());
-                    }
-                    None => {
-                        capture.set_state(v1::State::Waiting);
-                        capture.reason = self.reason();
-                    }
-                }
-                status.capture = Some(capture);
+                let (state, reason, halt) = self.process.before_opening(self.reason());
+                let state = state.into();
+                status.capture = Some(v1::Capture { state, reason, halt, ..Default::default() });
             }
         }
         status

@@ -15,6 +15,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use cdc_control::Client;
+use cdc_runtime::settings::read_secret;
 
 use crate::cli::PipelineArgs;
 use crate::report::Problem;
@@ -41,16 +42,8 @@ pub fn block_on(
 /// If none runs there, or the token cannot be read.
 pub(crate) async fn connect(args: &PipelineArgs) -> Result<Client, Problem> {
     let Some(address) = &args.control else { return Ok(Client::connect(&args.data_dir).await?) };
-    let token = match &args.control_token_file {
-        Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
-            Problem::usage(
-                format!("cannot read the control token in {}", path.display()),
-                error.to_string(),
-                "Give --control-token-file the path of a file that this user may read.",
-            )
-        })?),
-        None => None,
-    };
+    let read = |path| read_secret("--control-token-file", path);
+    let token = args.control_token_file.as_deref().map(read).transpose()?;
     Ok(Client::of_address(address, token.as_deref().map(str::trim))?)
 }
 

@@ -120,10 +120,7 @@ impl Server {
     fn obstacle(&self) -> Option<String> {
         match self.projector.get() {
             Some(projector) => projector.obstacle(),
-            None => match self.process.failure() {
-                Some(halt) => Some(format!("projector halted: {} {}", halt.code, halt.message)),
-                None => Some(format!("projector waits: {}", self.reason())),
-            },
+            None => Some(self.process.obstacle_before_opening("projector", &self.reason())),
         }
     }
 
@@ -134,7 +131,8 @@ impl Server {
     fn tell(&self) -> v1::StatusReply {
         let now = self.process.now_us();
         let projector = self.projector.get();
-        let is_standby = projector.is_none() && !self.reason().is_empty();
+        let waits = projector.is_none() && !self.reason().is_empty();
+        let is_standby = waits && !self.process.has_failed();
         let mut status = v1::StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: self.process.uptime_ms(),
@@ -146,22 +144,15 @@ impl Server {
         match projector {
             Some(projector) => projector.fill(&mut status, now),
             None => status.projections.extend(self.names.iter().map(|name| {
-                let mut projection = v1::Projection {
+                let (state, reason, halt) = self.process.before_opening(self.reason());
+                v1::Projection {
                     name: (*name).to_owned(),
                     kind: (*name).to_owned(),
+                    state: state.into(),
+                    reason,
+                    halt,
                     ..v1::Projection::default()
-                };
-                match self.process.failure() {
-                    Some(halt) => {
-                        projection.set_state(v1::State::Halted);
-                        projection.halt = Some(halt.clone());
-                    }
-                    None => {
-                        projection.set_state(v1::State::Waiting);
-                        projection.reason = self.reason();
-                    }
                 }
-                projection
             })),
         }
         status

@@ -9,7 +9,7 @@ use super::Finding;
 use crate::workspace;
 
 /// A heavy dependency and the crates that may have it. Tests may have any.
-const HEAVY: [(&str, &[&str]); 7] = [
+const HEAVY: [(&str, &[&str]); 8] = [
     ("rdkafka", &["cdc-log-kafka"]),
     ("duckdb", &["cdc-sink-duckdb"]),
     ("fjall", &["cdc-log-local", "cdc-registry"]),
@@ -17,6 +17,7 @@ const HEAVY: [(&str, &[&str]); 7] = [
     ("apache-avro", &["cdc-codec", "cdc-registry"]),
     ("tantivy", &["cdc-sink-search"]),
     ("sqlx", &["storefront"]),
+    ("tikv-jemallocator", &["service-kit"]),
 ];
 
 /// Crates that no user gets, which may depend on anything.
