@@ -229,7 +229,7 @@ async fn a_dropped_writer_of_a_dead_broker_hangs_nobody() {
     assert!(lost.await.is_err(), "nobody can answer");
     let started = Instant::now();
     drop(writer);
-    assert!(started.elapsed() < Duration::from_millis(200), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

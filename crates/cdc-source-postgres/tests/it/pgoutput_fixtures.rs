@@ -14,7 +14,7 @@ use testkit::server::postgres::{Postgres, Version};
 
 use crate::pgoutput_render::Renderer;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const START_OF_CAPTURE: &str = "-- captured from here\n";
 const END_OF_CAPTURE: &str = "end of capture";
 

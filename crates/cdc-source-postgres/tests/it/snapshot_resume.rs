@@ -41,7 +41,8 @@ async fn snapshot_then_stream_equals_the_source_under_concurrent_writes() {
         // THEN nothing is missing and nothing doubled
         log.assert_equals("public.t", server.rows("SELECT * FROM t").await);
         let reads = log.events.iter().filter(|event| event.op == Op::Read).count();
-        assert!(reads >= 4_000, "{reads} rows came by the snapshot");
+        // However many rounds the writer was ahead of the snapshot.
+        assert!(reads >= 1_000, "{reads} rows came by the snapshot");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Replication commands and the `CopyBoth` stream of real servers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cdc_model::Lsn;
@@ -9,9 +10,13 @@ use cdc_source_postgres::wire::{
     Connection, CopyMessage, CopyReader, CopyWriter, Error, SlotSnapshot,
 };
 use testkit::server::postgres::{Postgres, Version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const OPTIONS: &[(&str, &str)] =
     &[("proto_version", "1"), ("publication_names", "p"), ("messages", "true")];
 
@@ -142,20 +147,87 @@ async fn slots_in_use_missing_or_taken_are_told_by_their_sqlstate() {
     }
 }
 
+/// A way to a server on which pieces of at most 20,000 bytes come when asked for.
+struct NarrowWay {
+    port: u16,
+    asked: Arc<Notify>,
+    arrived: Arc<Notify>,
+    _carrying: JoinSet<std::io::Result<()>>,
+}
+
+impl NarrowWay {
+    async fn to(server: &Postgres) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (asked, arrived) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let port = listener.local_addr().unwrap().port();
+        let server_port = server.port();
+        let mut carrying = JoinSet::new();
+        let (wanted, sent) = (Arc::clone(&asked), Arc::clone(&arrived));
+        carrying.spawn(async move {
+            let (mut near, _) = listener.accept().await?;
+            let mut far = TcpStream::connect(("127.0.0.1", server_port)).await?;
+            let (mut from_client, mut to_client) = near.split();
+            let (mut from_server, mut to_server) = far.split();
+            let back = async {
+                let mut piece = vec![0; 20_000];
+                loop {
+                    wanted.notified().await;
+                    let length = from_server.read(&mut piece).await?;
+                    if length == 0 {
+                        return Ok(());
+                    }
+                    to_client.write_all(&piece[..length]).await?;
+                    sent.notify_one();
+                }
+            };
+            tokio::select! {
+                _ = tokio::io::copy(&mut from_client, &mut to_server) => Ok(()),
+                outcome = back => outcome,
+            }
+        });
+        Self { port, asked, arrived, _carrying: carrying }
+    }
+
+    /// Asks for a piece and waits until it was sent on.
+    async fn piece(&self) {
+        self.asked.notify_one();
+        self.arrived.notified().await;
+    }
+
+    /// Starts the stream through this way.
+    async fn start(&self) -> (CopyReader, CopyWriter) {
+        let dsn = format!("postgres://postgres@127.0.0.1:{}/postgres", self.port);
+        let started = async {
+            let connection = Connection::connect(&dsn.parse().unwrap(), true).await.unwrap();
+            connection.start_replication("s", Lsn::ZERO, OPTIONS).await.unwrap()
+        };
+        let pieces = async {
+            loop {
+                self.piece().await;
+            }
+        };
+        tokio::select! {
+            halves = started => halves,
+            () = pieces => unreachable!("pieces are asked for without end"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn reads_dropped_half_way_lose_no_message() {
     let server = server_with_slot(Version::V18).await;
     server.sql("INSERT INTO t SELECT i, repeat('x', 5000) FROM generate_series(1, 4000) i").await;
-    let (mut reader, _writer) = start(&server).await.unwrap();
+    let way = NarrowWay::to(&server).await;
+    let (mut reader, _writer) = way.start().await;
     let (mut rows, mut dropped, mut buffered) = (0, 0, 0);
     loop {
-        // Alternates between dropping the future at its first wait, taking what is there without
-        // waiting, and waiting.
-        let message = match timeout(Duration::ZERO, reader.read()).await {
-            Ok(message) => message.unwrap(),
-            Err(_) => {
+        // A read that has to wait is dropped as soon as the next piece is on its way.
+        let message = tokio::select! {
+            biased;
+            message = read(&mut reader) => message.unwrap(),
+            () = way.piece() => {
                 dropped += 1;
-                read(&mut reader).await.unwrap()
+                continue;
             }
         };
         let mut next = Some(message);

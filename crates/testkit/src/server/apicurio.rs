@@ -13,7 +13,7 @@ use super::process::{ServerProcess, User, command};
 use super::{deps, free_port, scratch};
 
 const START_LIMIT: Duration = Duration::from_secs(120);
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 const API: &str = "/apis/ccompat/v7";
 
 /// A registry, killed and removed when dropped. It forgets everything when stopped.

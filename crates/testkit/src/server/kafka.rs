@@ -17,8 +17,8 @@ use tokio::sync::OnceCell;
 use super::process::{ServerProcess, User, command};
 use super::{accepts, deps, free_port, scratch};
 
-const START_LIMIT: Duration = Duration::from_secs(90);
-const STOP_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(120);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 const START_ATTEMPTS_MAX: u32 = 3;
 
 /// Fixed, so that a broker's folder can be formatted without asking for a random one.

@@ -23,8 +23,8 @@ use super::{deps, free_port, scratch};
 
 mod template;
 
-const START_LIMIT: Duration = Duration::from_secs(60);
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(120);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// After a crash the children of the dead server may hold its shared memory for a moment.
 const START_ATTEMPTS_MAX: u32 = 20;
