@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak, mpsc};
+use std::time::Duration;
 
 use cdc_pipeline::port::{Epoch, ParkedRecord, SettleBatch, SinkBatch, SinkState};
 use tantivy::directory::MmapDirectory;
@@ -34,6 +35,9 @@ const WRITING: &str = "writing";
 
 /// Blocks of documents kept unpacked, of 16 KiB each.
 const CACHED_BLOCKS: usize = 64;
+
+/// How long closing waits for a merge that is under way.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
 static OPEN: Mutex<BTreeMap<PathBuf, Weak<SearchIndex>>> = Mutex::new(BTreeMap::new());
 static CLOSED: Condvar = Condvar::new();
@@ -231,8 +235,32 @@ impl SearchIndex {
 }
 
 impl Drop for SearchIndex {
+    /// Waits for a merge of segments that is under way, though not for a long one: that ends in the
+    /// background, and only then may the index be opened again.
     fn drop(&mut self) {
-        *lock(&self.writer) = Writer::default();
+        let closing = Closing { dir: self.dir.clone(), lock: self.lock.take() };
+        let Some(tantivy) = std::mem::take(&mut *lock(&self.writer)).tantivy else { return };
+        let (closed, is_closed) = mpsc::channel::<()>();
+        let close = move || {
+            // A merge that failed has changed nothing.
+            drop(tantivy.wait_merging_threads());
+            drop((closing, closed));
+        };
+        if let Ok(_thread) = std::thread::Builder::new().name("search-close".into()).spawn(close) {
+            // An error says that it is done, or that it takes longer.
+            _ = is_closed.recv_timeout(CLOSE_WAIT);
+        }
+    }
+}
+
+/// An index that is about to close; with it, others may open the directory.
+struct Closing {
+    dir: PathBuf,
+    lock: Option<File>,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
         self.lock = None;
         lock(&OPEN).remove(&self.dir);
         CLOSED.notify_all();

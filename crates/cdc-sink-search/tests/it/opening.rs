@@ -32,6 +32,27 @@ async fn an_index_held_by_another_is_waited_for() {
 }
 
 #[tokio::test]
+async fn nothing_writes_to_a_closed_index() {
+    for _ in 0..5 {
+        // GIVEN as many segments as a merge is made of
+        let mut world = World::new().await;
+        for id in 0..8 {
+            world.apply(vec![insert(&table("t"), origin(1, 0), id, "a")]).await.unwrap();
+        }
+        // WHEN it is closed, and so far that it can be opened again
+        let directory = world.close();
+        drop(SearchSink::open(directory.path(), config()).await.unwrap());
+        // THEN its files stay as they are, and can be removed
+        let files = || std::fs::read_dir(directory.path()).unwrap().count();
+        let before = files();
+        for _ in 0..1_000 {
+            assert_eq!(files(), before);
+        }
+        directory.close().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_index_halts() {
     let mut world = World::new().await;
     world.apply(vec![insert(&table("t"), origin(1, 0), 1, "a")]).await.unwrap();
