@@ -110,6 +110,11 @@
     }));
   }
 
+  // Numbers of things have no fractions between them, and bytes are halved and doubled.
+  const whole = Array.from({ length: 45 }, (_, n) => [1, 2, 5][n % 3] * 10 ** Math.floor(n / 3));
+  const doubled = Array.from({ length: 50 }, (_, power) => 2 ** power);
+  const increments = { rate: { incrs: whole }, count: { incrs: whole }, bytes: { incrs: doubled } };
+
   function decades(low, high) {
     const ticks = [];
     for (let tick = 10 ** Math.ceil(Math.log10(low) - 1e-9); tick <= high * 1.0001; tick *= 10) ticks.push(tick);
@@ -124,7 +129,7 @@
       width: plot.clientWidth, height: plot.clientHeight, legend: { show: false },
       tzDate: zone() ? (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "UTC") : undefined,
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-      padding: [8, labels.length > 1 ? 88 : 8, 0, 0],
+      padding: [8, labels.length > 1 ? 88 : 20, 0, 0],
       scales: {
         x: { range: () => { const now = Date.now() / 1e3; return [now - span, now]; } },
         y: isLog ? { distr: 3, range: (_, low, high) => [10 ** Math.floor(Math.log10(Math.max(low ?? 1, 0.1))), 10 ** Math.ceil(Math.log10(Math.max(high ?? 10, 1) * 1.01))] }
@@ -132,8 +137,8 @@
       },
       axes: [
         { ...axis, size: 24, space: 72, values: (_, ticks) => ticks.map((tick) => (tick % 60 ? "" : new Date(tick * 1e3).toLocaleTimeString([], { hour12: false, hour: "2-digit", minute: "2-digit", timeZone: zone() }))) },
-        { ...axis, size: 56, space: 32, ...(isLog ? { splits: (_, __, low, high) => decades(low, high) } : {}),
-          ...(plot.dataset.unit === "bytes" ? { incrs: Array.from({ length: 50 }, (_, power) => 2 ** power) } : {}), values: (_, ticks) => ticks.map((tick) => (unit(tick))) },
+        { ...axis, size: (_, texts) => Math.max(56, 16 + 7 * Math.max(0, ...(texts ?? []).map((text) => text.length))), space: 32,
+          ...(isLog ? { splits: (_, __, low, high) => decades(low, high) } : increments[plot.dataset.unit]), values: (_, ticks) => ticks.map(unit) },
       ],
       series: [{}, ...lines(labels)],
       hooks: {
@@ -212,6 +217,12 @@
     charts();
   }
 
+  // On a narrow screen the places scroll: the one that is open is seen.
+  function seePlace() {
+    const places = $(".places"), place = $(".places a[aria-current]");
+    if (place) places.scrollLeft = place.offsetLeft - (places.clientWidth - place.offsetWidth) / 2;
+  }
+
   // ── Keyboard ──────────────────────────────────────────────────────────────────────────────────
   let isGoing = 0;
   const help = () => { const dialog = $("#help"); dialog.open ? dialog.close() : dialog.showModal(); };
@@ -265,6 +276,7 @@
     $("button", event.target.form).disabled = event.target.value !== expected;
   });
   function ready() {
+    seePlace();
     $$("[data-pauses]").forEach((button) => { button.hidden = false; });
     $$("[data-expected]").forEach((field) => { $("button", field.form).disabled = field.value !== field.dataset.expected; });
     times(document);
@@ -274,7 +286,7 @@
   document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.id === "main" || event.target.id === "main") ready(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   let resized;
-  addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(redraw, 150); });
+  addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(redraw, 150); seePlace(); });
   setInterval(fresh, 1000);
   setInterval(() => { if (!document.hidden) charts(); }, 2000);
   ready();

@@ -324,8 +324,17 @@ async fn ask<T>(
                 }
                 _ => true,
             };
-            let (reason, remedy) = trouble(&error);
-            Err((is_elsewhere, Refusal { reason: format!("{endpoint}: {reason}"), remedy }))
+            let (reason, remedy) = match &error {
+                ControlError::Gone => (
+                    format!("{endpoint} does not answer"),
+                    "Look at /services, which tells what is known of it.".to_owned(),
+                ),
+                error => {
+                    let (reason, remedy) = trouble(error);
+                    (format!("{endpoint}: {reason}"), remedy)
+                }
+            };
+            Err((is_elsewhere, Refusal { reason, remedy }))
         }
         Err(_) => {
             let reason = format!("{endpoint} did not answer within {} s", limit.as_secs());

@@ -312,6 +312,11 @@ pub(crate) fn refused(what: &str, refusal: &Refusal) -> Markup {
     }
 }
 
+/// A page of one thing only.
+pub(crate) fn titled(title: &str, body: &Markup) -> Markup {
+    html! { h1 { (title) } (body) }
+}
+
 /// What would be here, and the command that brings it.
 pub(crate) fn empty(what: &str, command: Option<&str>) -> Markup {
     html! { div.empty { p { (what) } @if let Some(command) = command { pre tabindex="0" { code { (command) } } } } }

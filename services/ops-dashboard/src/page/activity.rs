@@ -15,7 +15,7 @@ pub(crate) fn body(entries: &[Entry], params: &Params, is_kept: bool) -> Markup 
     let page = page_number(params).min(pages);
     html! {
         h1 { "Activity" }
-        @if !is_kept { p.u { "Kept in memory until this process ends; give --activity-dir a directory to keep it." } }
+        @if !is_kept { p.u { "Kept in memory until this process ends; give " code.n { "--activity-dir" } " a directory to keep it." } }
         @if entries.is_empty() {
             (page::empty("Every command given from this page stands here: who gave it, what it touched, and what came of it.", None))
         } @else {

@@ -70,7 +70,7 @@ fn row(letter: &DeadLetter, now_ms: i64) -> Markup {
     html! {
         tr tabindex="-1" {
             td { (format::folded_at(&letter.projection, 40)) }
-            th scope="row" { a href=(href) { (format::folded_at(&letter.topic, 80)) } " " span.u { (letter.partition) ", " (letter.offset) } }
+            th scope="row" { a href=(href) { (format::folded_at(&letter.topic, 80)) } " " span.u.n { (letter.partition) ", " (letter.offset) } }
             td.value { (format::folded_at(&letter.key, 60)) }
             td.value { @if letter.is_follower { span.u { "follows one of its key: " } } (format::folded(&letter.reason)) }
             td { (format::ago(letter.timestamp_ms, now_ms)) }
@@ -116,7 +116,7 @@ pub(crate) fn whole(letter: &DeadLetter, of_key: u64, now_ms: i64) -> Markup {
     let records = format::plural(of_key.max(1), "record");
     html! {
         p.crumbs { a href="/dead-letters" { "Dead letters" } " / " a href=(back) { (letter.projection) } }
-        h1 { (letter.topic) " " span.u { "partition " (letter.partition) ", offset " (letter.offset) } }
+        h1 { (letter.topic) " " span.u.n { "partition " (letter.partition) ", offset " (letter.offset) } }
         div.trouble.behind { div {
             p.what { (page::state_mark(Tone::Behind)) strong { @if letter.is_follower { "Follows a record of its key that cannot be applied" } @else { "Cannot be applied" } } }
             p.reason { (format::folded_at(&letter.reason, 2_000)) }

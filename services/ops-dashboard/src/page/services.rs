@@ -85,8 +85,8 @@ fn row(service: &Service, moment: &Moment) -> Markup {
         tr.faded[!service.is_reachable] tabindex="-1" {
             th scope="row" { (text_or(&service.name)) }
             td { (state(tone, word)) }
-            td { (format::folded_at(text_or(&service.instance), 63)) }
-            td { code { (format::folded_at(text_or(&service.address), 80)) } }
+            td.n { (format::folded_at(text_or(&service.instance), 63)) }
+            td.n { code { (format::folded_at(text_or(&service.address), 80)) } }
             td { (text_or(&service.version)) }
             td.r { (known(uptime)) }
             td { @if service.seen_ms > 0 { (format::ago(service.seen_ms, moment.at_ms)) } @else { "never" } }

@@ -9,7 +9,7 @@ use crate::dashboard::Shared;
 use crate::fleet::{ASK_TIMEOUT, QUERY_TIMEOUT, Refusal};
 use crate::page::letters as letter_page;
 use crate::page::query::{self as query_page, Answer};
-use crate::page::{self, empty, page_number, param};
+use crate::page::{self, empty, page_number, param, titled};
 
 pub(super) async fn overview(State(shared): App, visit: Visit) -> Response {
     let moment = shared.fleet.moment();
@@ -54,7 +54,7 @@ pub(super) async fn projection(
     let moment = shared.fleet.moment();
     let Some(projection) = moment.projection(&name) else {
         let what = format!("No process that is asked runs a projection “{name}”.");
-        let body = empty(&what, None);
+        let body = titled("Projections", &empty(&what, None));
         let page = reply(&shared, &visit, &moment, "No such projection", &body);
         return (StatusCode::NOT_FOUND, page).into_response();
     };
@@ -90,9 +90,13 @@ pub(super) async fn letters(State(shared): App, visit: Visit) -> Response {
     if !wanted.is_empty() {
         let (title, body) = match letters::find(&shared, chosen, wanted).await {
             Err(refusal) => {
-                ("Dead letter", page::refused("The dead letter cannot be shown", &refusal))
+                let body = page::refused("The dead letter cannot be shown", &refusal);
+                ("Dead letter", titled("Dead letter", &body))
             }
-            Ok(None) => ("Dead letters", empty("This record is not parked any more.", None)),
+            Ok(None) => {
+                let body = empty("This record is not parked any more.", None);
+                ("Dead letters", titled("Dead letters", &body))
+            }
             Ok(Some((letter, of_key))) => {
                 ("Dead letter", letter_page::whole(&letter, of_key, moment.at_ms))
             }
@@ -101,7 +105,9 @@ pub(super) async fn letters(State(shared): App, visit: Visit) -> Response {
     }
     let page = page_number(&visit.params);
     let body = match letters::page(&shared, &moment, chosen, page).await {
-        Err(refusal) => page::refused("The dead letters cannot be listed", &refusal),
+        Err(refusal) => {
+            titled("Dead letters", &page::refused("The dead letters cannot be listed", &refusal))
+        }
         Ok(listing) => letter_page::list(&moment, &listing, &visit.params),
     };
     reply(&shared, &visit, &moment, "Dead letters", &body)
@@ -111,7 +117,7 @@ pub(super) async fn schemas(State(shared): App, visit: Visit) -> Response {
     let moment = shared.fleet.moment();
     let body = match subjects(&shared, "").await {
         Ok(subjects) => page::schemas::list(&subjects, &visit.params),
-        Err(refusal) => page::refused("The schemas cannot be listed", &refusal),
+        Err(refusal) => titled("Schemas", &page::refused("The schemas cannot be listed", &refusal)),
     };
     reply(&shared, &visit, &moment, "Schemas", &body)
 }
@@ -127,11 +133,12 @@ pub(super) async fn schema(State(shared): App, Path(name): Path<String>, visit: 
         }
         Ok(None) => {
             let body = empty(&format!("There is no subject “{name}”."), None);
+            let body = titled("Schemas", &body);
             let page = reply(&shared, &visit, &moment, "No such subject", &body);
             (StatusCode::NOT_FOUND, page).into_response()
         }
         Err(refusal) => {
-            let body = page::refused("The schema cannot be shown", &refusal);
+            let body = titled(&name, &page::refused("The schema cannot be shown", &refusal));
             reply(&shared, &visit, &moment, &name, &body)
         }
     }

@@ -37,6 +37,11 @@ export async function look(page, address) {
     await page.waitForFunction(() => document.readyState === "complete");
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     if (wide > 0) told.push(`${path} at ${width} is ${wide} px too wide`);
+    const isUnseen = await page.evaluate(() => {
+      const place = document.querySelector(".places a[aria-current]")?.getBoundingClientRect();
+      return place !== undefined && (place.left < 0 || place.right > innerWidth);
+    });
+    if (isUnseen) told.push(`${path} at ${width}: its place in the navigation is not seen`);
     if (width === 375 || width === 1440) {
       await page.evaluate(axe);
       const found = await page.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
