@@ -46,5 +46,5 @@ pub use guard::Guards;
 pub use pattern::{PatternError, TablePatterns};
 pub use position::StreamPosition;
 pub use source::PostgresSource;
-pub use status::{Phase, Status, StatusHandle, TableStatus};
+pub use status::{Phase, Status, StatusHandle, TableSnapshot, TableStatus};
 pub use stream::{PostgresAcknowledger, PostgresStream};

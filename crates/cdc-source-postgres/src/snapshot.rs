@@ -303,9 +303,10 @@ fn number(events: &mut [ChangeEvent], chunk: u32) {
 fn report(status: &StatusHandle, source: &Source, table: &TableProgress) {
     status.update(|status| {
         let known = status.tables.entry(source.name.clone()).or_default();
-        known.snapshot_rows = table.rows;
-        known.snapshot_chunks = u64::from(table.chunks);
-        known.is_snapshot_done = table.is_done();
+        let snapshot = known.snapshot.get_or_insert_default();
+        snapshot.rows = table.rows;
+        snapshot.chunks = u64::from(table.chunks);
+        snapshot.is_done = table.is_done();
     });
 }
 

@@ -32,16 +32,23 @@ pub enum Phase {
 /// How far one table is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TableStatus {
-    /// Rows read by the snapshot.
-    pub snapshot_rows: u64,
-    /// Rows the server estimates the table had when its snapshot began.
-    pub snapshot_rows_estimated: u64,
-    /// Chunks emitted.
-    pub snapshot_chunks: u64,
-    /// Whether its snapshot is complete.
-    pub is_snapshot_done: bool,
+    /// Its snapshot, if this process made or resumed one.
+    pub snapshot: Option<TableSnapshot>,
     /// Changes read from the log in this session.
     pub changes: u64,
+}
+
+/// How far the snapshot of one table is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableSnapshot {
+    /// Rows read.
+    pub rows: u64,
+    /// Rows the server estimates the table had when its snapshot began.
+    pub rows_estimated: u64,
+    /// Chunks emitted.
+    pub chunks: u64,
+    /// Whether it is complete.
+    pub is_done: bool,
 }
 
 /// A moment of a source's life.

@@ -9,7 +9,7 @@ use cdc_model::{Lsn, TableName};
 use cdc_pipeline::stats::State;
 use cdc_runtime::process::loop_obstacle;
 use cdc_runtime::rates::{LOOK_INTERVAL, Rate, Recent};
-use cdc_source_postgres::{Phase, Status, TableStatus};
+use cdc_source_postgres::{Phase, Status, TableSnapshot};
 use tokio::time::Instant;
 
 use crate::service::{Capture, TARGET};
@@ -40,7 +40,9 @@ impl Sampler {
         sample.received.push(now, &capture.stats.intake);
         sample.appended.push(now, &capture.stats.latency);
         for (table, status) in capture.source_status().tables {
-            sample.snapshot.entry(table).or_default().push(now, status.snapshot_rows);
+            if let Some(snapshot) = status.snapshot {
+                sample.snapshot.entry(table).or_default().push(now, snapshot.rows);
+            }
         }
     }
 
@@ -144,21 +146,24 @@ fn phase(status: &Status, capture: &State) -> (v1::State, String) {
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate to be shown")]
 fn snapshot(status: &Status, sample: &Sample) -> Vec<v1::SnapshotProgress> {
-    let progress = |(table, status): (&TableName, &TableStatus)| {
+    let progress = |table: &TableName, snapshot: TableSnapshot| {
         let rate = sample.snapshot.get(table).map_or(0.0, Rate::per_second);
-        let left = status.snapshot_rows_estimated.saturating_sub(status.snapshot_rows);
-        let is_moving = rate > 0.0 && !status.is_snapshot_done;
+        let left = snapshot.rows_estimated.saturating_sub(snapshot.rows);
+        let is_moving = rate > 0.0 && !snapshot.is_done;
         v1::SnapshotProgress {
             table: table.to_string(),
-            rows_done: status.snapshot_rows,
-            rows_estimated: Some(status.snapshot_rows_estimated),
+            rows_done: snapshot.rows,
+            rows_estimated: Some(snapshot.rows_estimated),
             rows_per_second: is_moving.then_some(rate),
             eta_seconds: is_moving.then(|| left as f64 / rate),
-            is_done: status.is_snapshot_done,
+            is_done: snapshot.is_done,
         }
     };
-    let has_snapshot = |table: &TableStatus| table.snapshot_rows > 0 || !table.is_snapshot_done;
-    status.tables.iter().filter(|(_, table)| has_snapshot(table)).map(progress).collect()
+    status
+        .tables
+        .iter()
+        .filter_map(|(table, known)| Some(progress(table, known.snapshot?)))
+        .collect()
 }
 
 fn load(counter: &AtomicU64) -> u64 {

@@ -210,7 +210,8 @@ impl<'a> Begin<'a> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
         let rows = table.rows_estimated.max(0.0) as u64;
         self.status.update(|status| {
-            status.tables.entry(table.name.clone()).or_default().snapshot_rows_estimated = rows;
+            let known = status.tables.entry(table.name.clone()).or_default();
+            known.snapshot.get_or_insert_default().rows_estimated = rows;
         });
     }
 

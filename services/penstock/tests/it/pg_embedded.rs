@@ -2,7 +2,7 @@
 
 use testkit::server::postgres::Version;
 
-use crate::world::World;
+use crate::world::{Started, World};
 
 const TABLES: &str = "
 CREATE TABLE t (id bigint PRIMARY KEY, v text, n numeric(10,2), b boolean);
@@ -41,6 +41,10 @@ async fn snapshot_then_stream(version: Version) {
     // THEN the snapshot arrives
     world.settle(&started.pipeline, "public.t", &COLUMNS).await;
     world.settle(&started.pipeline, "public.keyless", &["a", "b"]).await;
+    assert_eq!(
+        snapshots(&started),
+        [("public.keyless".to_owned(), 3), ("public.t".to_owned(), 5000)]
+    );
     // AND so does what follows
     world.postgres.sql(CHANGES).await;
     world.settle(&started.pipeline, "public.t", &COLUMNS).await;
@@ -50,7 +54,20 @@ async fn snapshot_then_stream(version: Version) {
     world.postgres.sql("UPDATE t SET v = 'while down' WHERE id > 4000").await;
     let again = world.start().await;
     world.settle(&again.pipeline, "public.t", &COLUMNS).await;
+    // AND nothing is told of a snapshot that is long done
+    assert_eq!(snapshots(&again), []);
     again.stop().await;
+}
+
+/// Returns the tables whose snapshot is told, and its rows; each is done.
+fn snapshots(started: &Started) -> Vec<(String, u64)> {
+    let tables = started.pipeline.source_status().tables.into_iter();
+    let told = tables.filter_map(|(name, table)| {
+        let snapshot = table.snapshot?;
+        assert!(snapshot.is_done, "{name}");
+        Some((name.to_string(), snapshot.rows))
+    });
+    told.collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

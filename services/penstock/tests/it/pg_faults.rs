@@ -128,7 +128,8 @@ async fn a_server_that_crashes_while_its_tables_are_read_is_read_on() {
     for goal in [1, 20_000] {
         until("some chunks were read", PATIENCE, async || {
             let status = started.pipeline.source_status();
-            status.tables.get(&table).is_some_and(|table| table.snapshot_rows >= goal)
+            let snapshot = status.tables.get(&table).and_then(|table| table.snapshot);
+            snapshot.is_some_and(|snapshot| snapshot.rows >= goal)
         })
         .await;
         world.postgres.stop_immediate().await;
