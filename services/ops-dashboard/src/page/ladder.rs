@@ -155,12 +155,12 @@ fn arrears(lane: &Lane) -> String {
 }
 
 /// Heights of the upright drawing's places, in pixels.
-const RUNG: usize = 52;
+const RUNG: usize = 60;
 const BRANCH: usize = 100;
 
 fn upright(ladder: &Ladder, lanes: &[&Lane]) -> Markup {
     let below = 3 * RUNG;
-    let height = below + lanes.len().max(1) * BRANCH;
+    let height = below + if lanes.is_empty() { 32 } else { lanes.len() * BRANCH };
     let y = |index: usize| below + index * BRANCH + 12;
     let trunk = capture_class(ladder);
     let thick = width(ladder.events_per_second);

@@ -66,7 +66,7 @@ fn facts(moment: &Moment) -> Markup {
     html! {
         div.columns {
             dl.facts {
-                dt { "State" } dd { (state(Tone::of(source.state()), source.state().word())) @if !source.phase.is_empty() { " " span.u { (source.phase) } } @if moment.is_stale(CAPTURE) { " " span.u { "as last told" } } }
+                dt { "State" } dd { (state(Tone::of(source.state()), source.state().word())) " " span.u { (phase(source)) } @if moment.is_stale(CAPTURE) { " " span.u { "as last told" } } }
                 dt { "Server" } dd { code { (text_or(&source.address)) } }
                 dt { "Slot" } dd { code { (text_or(&source.slot)) } }
                 dt { "Publication" } dd { code { (text_or(&source.publication)) } }
@@ -174,6 +174,14 @@ fn snapshot(moment: &Moment) -> Markup {
             }
         }
     }
+}
+
+/// What the state's word leaves open: "halted: CODE" tells it again.
+fn phase(source: &Source) -> &str {
+    let phase = source.phase.as_str();
+    phase
+        .strip_prefix(source.state().word())
+        .map_or(phase, |rest| rest.trim_start_matches([':', ' ']))
 }
 
 fn progress_row(progress: &SnapshotProgress) -> Markup {
