@@ -1,5 +1,6 @@
 //! The settings, typed and checked.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -71,8 +72,20 @@ pub struct Config {
     pub projections: Vec<Projection>,
     /// `kafka`: bootstrap servers, `HOST:PORT`, separated by commas.
     pub kafka: Option<String>,
+    /// `kafka_properties.*`: librdkafka's properties by name, some of them secret.
+    pub kafka_properties: BTreeMap<String, Secret>,
+    /// `kafka_password_file`: a file with `sasl.password`.
+    pub kafka_password_file: Option<PathBuf>,
     /// `registry`: the URL of a Confluent-compatible registry, which may hold a password.
     pub registry: Option<Secret>,
+    /// `registry_user`, over the one in the URL.
+    pub registry_user: Option<String>,
+    /// `registry_password`.
+    pub registry_password: Option<Secret>,
+    /// `registry_password_file`: a file with the password.
+    pub registry_password_file: Option<PathBuf>,
+    /// `registry_ca_file`: certificates in PEM to trust beside the system's.
+    pub registry_ca_file: Option<PathBuf>,
     /// `format`.
     pub format: Format,
     /// `log.level`: `error` to `trace`, or a filter such as `info,cdc_source_postgres=debug`.
@@ -164,12 +177,26 @@ impl Config {
             kafka: checked(layers, "kafka", is_host_list, "HOST:PORT, several with commas")?,
             registry: checked(layers, "registry", is_http, "an http:// or https:// URL")?
                 .map(Secret::new),
+            kafka_properties: family(layers, "kafka_properties."),
+            kafka_password_file: path("kafka_password_file")?,
+            registry_user: text(layers, "registry_user")?,
+            registry_password: text(layers, "registry_password")?.map(Secret::new),
+            registry_password_file: path("registry_password_file")?,
+            registry_ca_file: path("registry_ca_file")?,
             format: format(layers)?,
             log_level: text(layers, "log.level")?,
             is_log_json: log_format(layers)?,
         };
         Ok((config, warnings))
     }
+}
+
+/// Settings whose names begin with `first`, by the rest of their names.
+fn family(layers: &Layers, first: &str) -> BTreeMap<String, Secret> {
+    let rest = |(name, setting): (&str, &Setting)| {
+        Some((name.strip_prefix(first)?.to_owned(), Secret::new(&setting.value)))
+    };
+    layers.iter().filter_map(rest).collect()
 }
 
 fn projections(layers: &Layers) -> Result<Vec<Projection>> {

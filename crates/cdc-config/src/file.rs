@@ -127,7 +127,8 @@ fn text(value: &Spanned<DeValue<'_>>) -> Option<String> {
 }
 
 fn masked_line(line: &str) -> String {
-    let is_secret = ["password", "source", "://"].iter().any(|word| line.contains(word));
+    let words = ["password", "source", "://", "secret", "key.pem", "jaas", "oauthbearer", "token"];
+    let is_secret = words.iter().any(|word| line.contains(word));
     match line.split_once('=') {
         Some((key, value)) if is_secret => {
             let star = |c: char| if c.is_ascii_graphic() && c != '"' { '*' } else { c };

@@ -1,18 +1,15 @@
 //! What is in effect, as a file that could be given back, with secrets starred out.
 
 use crate::layer::Layers;
-use crate::property::{Treatment, treatment};
+use crate::property::is_secret;
 
 /// Writes every setting as a line of TOML, with where it stands as a comment. Passwords, also
 /// within connection strings, are `***`.
 pub fn print(layers: &Layers) -> String {
     let mut text = String::new();
     for (name, setting) in layers.iter() {
-        let value = match treatment(name) {
-            Some(Treatment::Secret) if name == "source" => mask_dsn(&setting.value),
-            Some(Treatment::Secret) => "***".to_owned(),
-            _ => mask_dsn(&setting.value),
-        };
+        let is_hidden = is_secret(name) && name != "source";
+        let value = if is_hidden { "***".to_owned() } else { mask_dsn(&setting.value) };
         let value = toml::Value::String(value);
         text.push_str(&format!("{name} = {value} # {}\n", setting.origin));
     }
@@ -71,8 +68,12 @@ mod tests {
         let mut layers = Layers::default();
         layers.add_flag("--source", "source", "postgres://u:p@h/d");
         layers.add_environment("PENSTOCK__DATABASE__PASSWORD", "DATABASE__PASSWORD", "p");
+        layers.add_flag("f", "kafka_properties.sasl.password", "p");
+        layers.add_flag("f", "kafka_properties.sasl.username", "u");
         let expected = "database.password = \"***\" \
                         # environment variable PENSTOCK__DATABASE__PASSWORD\n\
+                        kafka_properties.sasl.password = \"***\" # flag f\n\
+                        kafka_properties.sasl.username = \"u\" # flag f\n\
                         source = \"postgres://u:***@h/d\" # flag --source\n";
         assert_eq!(print(&layers), expected);
     }

@@ -69,6 +69,7 @@ pub const KNOWN: &[(&str, Treatment)] = &[
     ("incremental.snapshot.chunk.size", Ignored(SIGNALS)),
     ("interval.handling.mode", Only(&["numeric"])),
     ("kafka", Used),
+    ("kafka_password_file", Used),
     ("listen", Used),
     ("log.format", Used),
     ("log.level", Used),
@@ -89,6 +90,10 @@ pub const KNOWN: &[(&str, Treatment)] = &[
     ("publication.name", Used),
     ("publish.via.partition.root", Only(&["false"])),
     ("registry", Used),
+    ("registry_ca_file", Used),
+    ("registry_password", Secret),
+    ("registry_password_file", Used),
+    ("registry_user", Used),
     ("replica.identity.autoset.values", Refused("it would alter tables")),
     ("retriable.restart.connector.wait.ms", Ignored(RETRIES)),
     ("schema.exclude.list", Refused("write the schemas into table.exclude.list, as schema\\..*")),
@@ -135,6 +140,7 @@ const FAMILIES: &[(&str, Treatment)] = &[
     ("driver.", Ignored("no JDBC driver is used here")),
     ("guardrail.", Ignored("nothing is captured that does not match the patterns")),
     ("internal.", Ignored("it tunes Debezium's internals")),
+    ("kafka_properties.", Used),
     ("key.converter", Refused("write format = \"avro\", \"json\" or \"json-schema\" instead")),
     ("notification.", Ignored(NOTIFICATIONS)),
     ("offset.", Ignored("the position is kept beside the data here")),
@@ -152,6 +158,15 @@ pub fn treatment(name: &str) -> Option<Treatment> {
     let exact = KNOWN.iter().find(|(known, _)| *known == name);
     let family = || FAMILIES.iter().find(|(first, _)| name.starts_with(first));
     exact.or_else(family).map(|(_, treatment)| *treatment)
+}
+
+/// Whether the value of a setting of this name must not be shown: its kind is
+/// [`Treatment::Secret`], or it is a secret property of the Kafka client.
+pub fn is_secret(name: &str) -> bool {
+    let words = ["password", "secret", "key.pem", "jaas", "oauthbearer.config", "token"];
+    let is_property = name.starts_with("kafka_properties.");
+    matches!(treatment(name), Some(Secret))
+        || (is_property && words.iter().any(|word| name.contains(word)))
 }
 
 /// Returns the known name nearest to `name`, if one is near enough to be meant.

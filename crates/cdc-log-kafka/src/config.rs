@@ -86,7 +86,10 @@ impl KafkaConfig {
     }
 
     /// Checks what can be checked without a broker.
-    pub(crate) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Property`] for one that is reserved, unknown, or has no such value.
+    pub fn check(&self) -> Result<()> {
         let refuse = |name: &str, reason: &str| {
             Err(Error::Property { name: name.to_owned(), reason: reason.to_owned() })
         };

@@ -2,6 +2,7 @@
 
 mod control;
 mod secret;
+mod shared;
 mod source;
 
 use std::net::SocketAddr;
@@ -16,7 +17,8 @@ use cdc_source_postgres::TablePatterns;
 use service_kit::telemetry::Telemetry;
 
 pub use self::control::ControlConfig;
-pub use self::secret::read_secret;
+pub use self::secret::{read_secret, secret};
+pub use self::shared::{credentials, kafka_config};
 use self::source::connect;
 use crate::report::{Problem, config_problem};
 
@@ -185,7 +187,8 @@ impl ProjectorSettings {
         let prefix = config.prefix.clone().ok_or_else(|| missing("topic.prefix", "shop"))?;
         Ok(Self {
             prefix,
-            registry: shared_registry(&config)?,
+            registry: shared::registry(&config)?
+                .ok_or_else(|| missing("registry", "http://localhost:8081"))?,
             projections: config.projections.clone(),
             listen: config.listen,
             control,
@@ -215,18 +218,12 @@ fn telemetry(config: &Config) -> Telemetry {
 }
 
 fn shared_log(config: Config) -> Result<LogConfig, Problem> {
-    let kafka = config.kafka.ok_or_else(|| missing("kafka", "localhost:9092"))?;
+    let kafka = shared::kafka(&config)?.ok_or_else(|| missing("kafka", "localhost:9092"))?;
     Ok(LogConfig {
         data_dir: config.data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR)),
-        kafka: Some(KafkaConfig::new(kafka)),
+        kafka: Some(kafka),
         local: LocalLogConfig::default(),
     })
-}
-
-fn shared_registry(config: &Config) -> Result<RestConfig, Problem> {
-    let url =
-        config.registry.as_ref().ok_or_else(|| missing("registry", "http://localhost:8081"))?;
-    Ok(RestConfig::new(url.reveal()))
 }
 
 fn missing(name: &str, example: &str) -> Problem {
@@ -261,16 +258,17 @@ fn pipeline(config: Config) -> Result<PipelineConfig, Problem> {
     if let Some(interval) = config.status_interval {
         source.status_interval = interval;
     }
+    let (kafka, registry) = (shared::kafka(&config)?, shared::registry(&config)?);
     Ok(PipelineConfig {
         source,
         log: LogConfig {
             data_dir: config.data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR)),
-            kafka: config.kafka.map(KafkaConfig::new),
+            kafka,
             local: LocalLogConfig::default(),
         },
         prefix,
         format: format(config.format),
-        registry: config.registry.map(|url| RestConfig::new(url.reveal())),
+        registry,
         capture: CaptureConfig::default(),
         projections: config.projections,
     })

@@ -10,6 +10,7 @@ use axum::Router;
 use axum::serve::ListenerExt as _;
 use cdc_registry::store::Include;
 use cdc_registry::{Backend, EmbeddedRegistry, Registry, RestClient};
+use cdc_runtime::report::Problem;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -69,7 +70,12 @@ pub struct RegistryService {
 ///
 /// # Errors
 /// If a setting makes no sense, or the folder cannot be opened.
-pub async fn build(settings: Settings) -> anyhow::Result<RegistryService> {
+pub async fn build(settings: Settings) -> Result<RegistryService, Problem> {
+    let source = settings.source()?;
+    Ok(start(&settings, source).await?)
+}
+
+async fn start(settings: &Settings, source: Source) -> anyhow::Result<RegistryService> {
     let config = Config {
         body_bytes_max: settings.body_bytes_max,
         has_semantic_gate: settings.has_semantic_gate,
@@ -77,7 +83,7 @@ pub async fn build(settings: Settings) -> anyhow::Result<RegistryService> {
         data_dir: settings.data_dir.clone(),
         users: settings.users()?,
     };
-    match settings.source()? {
+    match source {
         Source::Embedded => {
             Ok(make(Store::Embedded(open(config.data_dir.clone()).await?), None, &config))
         }

@@ -11,9 +11,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use cdc_log_kafka::KafkaConfig;
-use cdc_registry::{Credentials, RestConfig};
+use cdc_registry::RestConfig;
 use cdc_runtime::report::Problem;
-use cdc_runtime::settings::ControlConfig;
+use cdc_runtime::settings::{ControlConfig, credentials, kafka_config};
 
 use crate::http::users::Users;
 
@@ -44,6 +44,8 @@ pub struct Settings {
     pub kafka_topic: String,
     /// librdkafka's properties, security among them.
     pub kafka_properties: BTreeMap<String, Secret>,
+    /// A file that holds `sasl.password`, alone.
+    pub kafka_password_file: Option<PathBuf>,
     /// The URL of a registry to put this one in front of.
     pub upstream: Option<Secret>,
     /// The user there.
@@ -83,6 +85,7 @@ impl Default for Settings {
             kafka: None,
             kafka_topic: "_schemas".to_owned(),
             kafka_properties: BTreeMap::new(),
+            kafka_password_file: None,
             upstream: None,
             upstream_user: None,
             upstream_password: None,
@@ -110,11 +113,12 @@ pub(crate) enum Source {
 }
 
 /// The names, as they are in a file; `kafka_properties.…` comes beside them.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "listen",
     "data_dir",
     "kafka",
     "kafka_topic",
+    "kafka_password_file",
     "upstream",
     "upstream_user",
     "upstream_password",
@@ -183,6 +187,7 @@ impl Settings {
             "data_dir" => self.data_dir = PathBuf::from(value),
             "kafka" => self.kafka = Some(text()),
             "kafka_topic" => self.kafka_topic = text(),
+            "kafka_password_file" => self.kafka_password_file = Some(PathBuf::from(value)),
             "upstream" => self.upstream = Some(Secret(text())),
             "upstream_user" => self.upstream_user = Some(text()),
             "upstream_password" => self.upstream_password = Some(Secret(text())),
@@ -236,40 +241,38 @@ impl Settings {
     }
 
     /// Returns where schemas are kept.
-    pub(crate) fn source(&self) -> anyhow::Result<Source> {
+    pub(crate) fn source(&self) -> Result<Source, Problem> {
         match (&self.kafka, &self.upstream) {
             (None, None) => Ok(Source::Embedded),
             (Some(servers), None) => {
-                let mut config = KafkaConfig::new(servers);
                 let properties = self.kafka_properties.iter();
-                config.properties = properties.map(|(n, v)| (n.clone(), v.0.clone())).collect();
+                let properties = properties.map(|(name, value)| (name.clone(), value.0.clone()));
+                let password_file = self.kafka_password_file.as_deref();
+                let config = kafka_config(servers, properties.collect(), password_file)?;
                 Ok(Source::Kafka { config, topic: self.kafka_topic.clone() })
             }
             (None, Some(url)) => Ok(Source::Upstream(self.rest(&url.0)?)),
-            (Some(_), Some(_)) => {
-                anyhow::bail!("\"kafka\" and \"upstream\" are both set; schemas have one home")
-            }
+            (Some(_), Some(_)) => Err(Problem::usage(
+                "\"kafka\" and \"upstream\" cannot both be given",
+                "schemas have one home",
+                "Remove one of them.",
+            )),
         }
     }
 
-    fn rest(&self, url: &str) -> anyhow::Result<RestConfig> {
+    fn rest(&self, url: &str) -> Result<RestConfig, Problem> {
         let mut config = RestConfig::new(url);
         // Whoever asks us has their own patience: what is known is served instead.
         config.rounds_max = 1;
         config.connect_timeout = std::time::Duration::from_secs(2);
         config.request_timeout = std::time::Duration::from_secs(5);
         config.ca_file.clone_from(&self.upstream_ca_file);
-        let mut password = self.upstream_password.clone().map(|password| password.0);
-        if let Some(path) = &self.upstream_password_file {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                anyhow::anyhow!("cannot read upstream_password_file {}: {error}", path.display())
-            })?;
-            password = Some(text.trim_end_matches(['\r', '\n']).to_owned());
-        }
-        if let Some(user) = self.upstream_user.clone() {
-            let password = password.unwrap_or_default();
-            config.credentials = Credentials::Basic { user, password };
-        }
+        config.credentials = credentials(
+            "upstream",
+            self.upstream_user.as_deref(),
+            self.upstream_password.as_ref().map(|password| password.0.as_str()),
+            self.upstream_password_file.as_deref(),
+        )?;
         Ok(config)
     }
 
@@ -286,6 +289,7 @@ impl Settings {
         line("data_dir", path(&self.data_dir));
         line("kafka", self.kafka.as_deref().and_then(own));
         line("kafka_topic", own(&self.kafka_topic));
+        line("kafka_password_file", self.kafka_password_file.as_deref().and_then(path));
         line("upstream", self.upstream.as_ref().and_then(|url| own(&masked_url(&url.0))));
         line("upstream_user", self.upstream_user.as_deref().and_then(own));
         line("upstream_password", self.upstream_password.as_ref().and_then(|_| own("***")));

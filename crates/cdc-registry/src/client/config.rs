@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How to reach a registry.
-#[derive(Debug, Clone)]
+/// How to reach a registry; prints no secret.
+#[derive(Clone)]
 pub struct RestConfig {
     /// Base addresses of one registry, tried in this order; a path belongs to them, such as
     /// `http://registry:8080/apis/ccompat/v7`. At least one. A user and password in the first are
@@ -43,8 +43,20 @@ impl RestConfig {
     }
 }
 
+impl fmt::Debug for RestConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What stands before an @ may be a password.
+        let host = |url: &String| url.rsplit_once('@').map_or(url.clone(), |(_, host)| host.into());
+        let hosts: Vec<String> = self.urls.iter().map(host).collect();
+        f.debug_struct("RestConfig")
+            .field("urls", &hosts)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What to authenticate with; prints no secret.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum Credentials {
     /// Nothing.
     #[default]

@@ -22,3 +22,23 @@ pub fn read_secret(name: &str, path: &Path) -> Result<String, Problem> {
     }
     Ok(secret.to_owned())
 }
+
+/// Returns the secret that is given as a text or in a file, each by its setting's name.
+///
+/// # Errors
+/// If both are given, or as [`read_secret`].
+pub fn secret(
+    (name, text): (&str, Option<&str>),
+    (file_name, path): (&str, Option<&Path>),
+) -> Result<Option<String>, Problem> {
+    match (text, path) {
+        (Some(_), Some(_)) => Err(Problem::usage(
+            format!("\"{name}\" and \"{file_name}\" cannot both be given"),
+            "each says what the password is",
+            "Remove one of them.",
+        )),
+        (Some(text), None) => Ok(Some(text.to_owned())),
+        (None, Some(path)) => read_secret(file_name, path).map(Some),
+        (None, None) => Ok(None),
+    }
+}

@@ -1,10 +1,10 @@
 //! How the source is connected to: a connection string, or Debezium's parts of one.
 
-use cdc_config::Config;
+use cdc_config::{Config, Secret};
 use cdc_source_postgres::wire;
 use cdc_source_postgres::wire::{ConnectOptions, Password};
 
-use super::secret::read_secret;
+use super::secret::secret;
 use crate::report::Problem;
 
 /// Reads the connection string, and sets the parts that are given beside it.
@@ -27,20 +27,12 @@ pub(super) fn connect(config: &Config) -> Result<ConnectOptions, Problem> {
             ));
         }
     };
-    match (&config.password, &config.password_file) {
-        (Some(_), Some(_)) => {
-            return Err(Problem::usage(
-                "\"database.password\" and \"database.password.file\" cannot both be given",
-                "each says what the password is",
-                "Remove one of them.",
-            ));
-        }
-        (Some(password), None) => options.password = Some(Password::new(password.reveal())),
-        (None, Some(path)) => {
-            let password = read_secret("database.password.file", path)?;
-            options.password = Some(Password::new(&password));
-        }
-        (None, None) => {}
+    let password = secret(
+        ("database.password", config.password.as_ref().map(Secret::reveal)),
+        ("database.password.file", config.password_file.as_deref()),
+    )?;
+    if let Some(password) = password {
+        options.password = Some(Password::new(&password));
     }
     if config.source.is_some() {
         options.port = config.port.unwrap_or(options.port);
