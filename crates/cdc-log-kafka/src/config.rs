@@ -240,7 +240,7 @@ fn overlay(mut config: ClientConfig, properties: &BTreeMap<String, String>) -> C
 }
 
 /// Whether the value of the property `name` must not be shown.
-pub(crate) fn is_secret(name: &str) -> bool {
+pub fn is_secret(name: &str) -> bool {
     ["password", "secret", "key.pem", "sasl.jaas", "oauthbearer.config", "token"]
         .iter()
         .any(|part| name.contains(part))

@@ -52,7 +52,7 @@ mod wire;
 mod writer;
 
 pub use compacted::{CompactedReader, CompactedTopic, CompactedWriter};
-pub use config::KafkaConfig;
+pub use config::{KafkaConfig, is_secret};
 pub use error::{Error, Result};
 pub use log::KafkaLog;
 pub use member::KafkaMember;

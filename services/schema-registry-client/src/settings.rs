@@ -10,7 +10,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use cdc_log_kafka::KafkaConfig;
+use cdc_log_kafka::{KafkaConfig, is_secret};
 use cdc_registry::RestConfig;
 use cdc_runtime::report::Problem;
 use cdc_runtime::settings::{ControlConfig, credentials, kafka_config};
@@ -313,13 +313,6 @@ impl Settings {
         }
         text
     }
-}
-
-/// Whether a property of the Kafka client must not be shown.
-fn is_secret(name: &str) -> bool {
-    ["password", "secret", "pem", "jaas", "oauthbearer", "token", "key"]
-        .iter()
-        .any(|part| name.contains(part))
 }
 
 /// Masks what stands before the `@` of each address.
