@@ -10,9 +10,10 @@
 //! Several instances may run. Each follows the topic and answers reads; one at a time writes.
 //! Opening a writer fences the one before ([`cdc_log_kafka::CompactedTopic`]), so what is decided
 //! after reading to the end of the topic is decided on all that was written: no id and no version
-//! is given twice. An instance that finds itself fenced opens a writer again, reads what the other
-//! wrote, and decides anew, a few times; then it refuses with 50002. Instances that write at the
-//! same time are therefore slow, and right.
+//! is given twice. An instance that finds itself fenced, or is told nothing of use (a broker may
+//! answer a commit with UNKNOWN_SERVER_ERROR while another instance takes over), opens a writer
+//! again, reads what the other wrote, and decides anew, a few times; then it refuses with 50002.
+//! Instances that write at the same time are therefore slow, and right.
 //!
 //! A registry of another make does not take part in that. If what it wrote contradicts the
 //! catalogue (an id that names another schema), nothing is written here any more, and `/readyz`
@@ -180,12 +181,13 @@ impl KafkaStore {
             match tokio::time::timeout(4 * STEP_MAX, attempt).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(Failed::Decided(error))) => return Err(error),
-                Ok(Err(Failed::Kafka(error))) => {
+                Ok(Err(Failed::Kafka(error, is_undone))) => {
                     *writer = None;
-                    let is_fenced = error.class() == ErrorClass::Fenced;
-                    tracing::debug!(error = %error, is_fenced, "a write is decided anew");
+                    let class = error.class();
+                    tracing::debug!(error = %error, ?class, is_undone, "a write failed");
                     failure = Some(cdc_pipeline::error::chain(&error));
-                    if !is_fenced {
+                    let is_unknown = class == ErrorClass::Unknown && is_undone;
+                    if class != ErrorClass::Fenced && !is_unknown {
                         break;
                     }
                 }
@@ -233,7 +235,7 @@ impl KafkaStore {
         let is_there = self.read(|catalog| changes.iter().all(|change| catalog.holds(change)))?;
         match outcome {
             _ if is_there => Ok(answer),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Failed::Kafka(error, true)),
             // Somebody of another make wrote over it at once.
             Ok(()) => Err(Failed::Decided(WriteError::Away(Refusal::away(
                 50001,
@@ -367,13 +369,13 @@ impl State {
 enum Failed {
     /// That is the answer.
     Decided(WriteError),
-    /// The outcome may be unknown.
-    Kafka(cdc_log_kafka::Error),
+    /// Kafka failed; whether it is known that nothing was written.
+    Kafka(cdc_log_kafka::Error, bool),
 }
 
 impl From<cdc_log_kafka::Error> for Failed {
     fn from(error: cdc_log_kafka::Error) -> Self {
-        Self::Kafka(error)
+        Self::Kafka(error, false)
     }
 }
 
