@@ -232,7 +232,8 @@ pub(super) fn print_summary(
             "differing_rows": of(|copy| copy.differing_rows),
         })
     };
-    let latency = |p50: Option<f64>, p99: Option<f64>| serde_json::json!({"p50": p50, "p99": p99});
+    let micros = |ms: f64| (ms * 1e3).round() / 1e3;
+    let latency = |p50: Option<f64>, p99: Option<f64>| serde_json::json!({"p50": p50.map(micros), "p99": p99.map(micros)});
     let visible = status
         .projections
         .iter()
