@@ -1,5 +1,6 @@
 //! How a failure is told: what, why, and what to do about it, in three lines and without a stack.
 
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -137,8 +138,23 @@ impl From<Halted> for Problem {
     }
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Some(cause) => write!(f, "{}: {cause}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
 impl From<anyhow::Error> for Problem {
     fn from(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(problem) => return problem,
+            Err(error) => error,
+        };
         let (code, fix) = advice(&error);
         let mut chain: Vec<String> = Vec::new();
         for cause in error.chain().map(ToString::to_string) {

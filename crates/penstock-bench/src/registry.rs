@@ -102,7 +102,7 @@ async fn serve(
         Some(upstream) => settings.with_upstream(&format!("http://{upstream}")),
         None => settings,
     };
-    let service = build(settings).await.map_err(|problem| anyhow::anyhow!(problem.what))?;
+    let service = build(settings).await?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let (address, stop) = (listener.local_addr()?, shutdown.clone());
     serving.spawn(async move { service.serve(listener, stop).await });
