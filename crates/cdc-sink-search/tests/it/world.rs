@@ -9,9 +9,10 @@ use cdc_sink_search::{Error, Result, Row, SearchConfig, SearchSink};
 use tempfile::TempDir;
 
 pub(crate) struct World {
-    pub(crate) directory: TempDir,
     pub(crate) sink: SearchSink,
     pub(crate) state: SinkState,
+    /// Last: it is removed when the index is closed.
+    pub(crate) directory: TempDir,
 }
 
 pub(crate) fn config() -> SearchConfig {
