@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Result};
 use crate::layer::{Origin, Setting};
+use crate::property::SECRET_WORDS;
 
 /// A file's name and text; cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
@@ -127,8 +128,8 @@ fn text(value: &Spanned<DeValue<'_>>) -> Option<String> {
 }
 
 fn masked_line(line: &str) -> String {
-    let words = ["password", "source", "://", "secret", "key.pem", "jaas", "oauthbearer", "token"];
-    let is_secret = words.iter().any(|word| line.contains(word));
+    let mut words = SECRET_WORDS.iter().chain(&["source", "://"]);
+    let is_secret = words.any(|word| line.contains(word));
     match line.split_once('=') {
         Some((key, value)) if is_secret => {
             let star = |c: char| if c.is_ascii_graphic() && c != '"' { '*' } else { c };

@@ -153,6 +153,10 @@ const FAMILIES: &[(&str, Treatment)] = &[
     ("value.converter", Refused("write format = \"avro\", \"json\" or \"json-schema\" instead")),
 ];
 
+/// Parts of the names of what must not be shown.
+pub(crate) const SECRET_WORDS: [&str; 6] =
+    ["password", "secret", "key.pem", "jaas", "oauthbearer.config", "token"];
+
 /// Returns what becomes of the setting `name`, or `None` if nobody knows it.
 pub fn treatment(name: &str) -> Option<Treatment> {
     let exact = KNOWN.iter().find(|(known, _)| *known == name);
@@ -163,10 +167,9 @@ pub fn treatment(name: &str) -> Option<Treatment> {
 /// Whether the value of a setting of this name must not be shown: its kind is
 /// [`Treatment::Secret`], or it is a secret property of the Kafka client.
 pub fn is_secret(name: &str) -> bool {
-    let words = ["password", "secret", "key.pem", "jaas", "oauthbearer.config", "token"];
     let is_property = name.starts_with("kafka_properties.");
     matches!(treatment(name), Some(Secret))
-        || (is_property && words.iter().any(|word| name.contains(word)))
+        || (is_property && SECRET_WORDS.iter().any(|word| name.contains(word)))
 }
 
 /// Returns the known name nearest to `name`, if one is near enough to be meant.

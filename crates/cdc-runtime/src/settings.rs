@@ -18,7 +18,7 @@ use service_kit::telemetry::Telemetry;
 
 pub use self::control::ControlConfig;
 pub use self::secret::{read_secret, secret};
-pub use self::shared::{credentials, kafka_config};
+pub use self::shared::{credentials, kafka_config, useless};
 use self::source::connect;
 use crate::report::{Problem, config_problem};
 

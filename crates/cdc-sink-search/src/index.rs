@@ -79,7 +79,11 @@ impl SearchIndex {
         loop {
             match open.get(&dir).map(Weak::upgrade) {
                 None => break,
-                Some(Some(index)) => return index.joined_by(&config),
+                Some(Some(index)) => {
+                    // If this is the last handle by now, closing takes the lock.
+                    drop(open);
+                    return index.joined_by(&config);
+                }
                 // Its last handle is gone, and it is about to close.
                 Some(None) => open = CLOSED.wait(open).unwrap_or_else(PoisonError::into_inner),
             }

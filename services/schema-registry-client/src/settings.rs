@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use cdc_log_kafka::{KafkaConfig, is_secret};
 use cdc_registry::RestConfig;
 use cdc_runtime::report::Problem;
-use cdc_runtime::settings::{ControlConfig, credentials, kafka_config};
+use cdc_runtime::settings::{ControlConfig, credentials, kafka_config, useless};
 
 use crate::http::users::Users;
 
@@ -242,6 +242,7 @@ impl Settings {
 
     /// Returns where schemas are kept.
     pub(crate) fn source(&self) -> Result<Source, Problem> {
+        self.check_owners()?;
         match (&self.kafka, &self.upstream) {
             (None, None) => Ok(Source::Embedded),
             (Some(servers), None) => {
@@ -258,6 +259,30 @@ impl Settings {
                 "Remove one of them.",
             )),
         }
+    }
+
+    /// Refuses what nothing would use.
+    fn check_owners(&self) -> Result<(), Problem> {
+        let of_kafka = [
+            ("kafka_password_file", self.kafka_password_file.is_some()),
+            ("kafka_properties", !self.kafka_properties.is_empty()),
+        ];
+        let of_upstream = [
+            ("upstream_user", self.upstream_user.is_some()),
+            ("upstream_password", self.upstream_password.is_some()),
+            ("upstream_password_file", self.upstream_password_file.is_some()),
+            ("upstream_ca_file", self.upstream_ca_file.is_some()),
+        ];
+        let owners = [
+            ("kafka", self.kafka.is_some(), &of_kafka[..]),
+            ("upstream", self.upstream.is_some(), &of_upstream),
+        ];
+        for (owner, _, owned) in owners.into_iter().filter(|(_, is_given, _)| !is_given) {
+            if let Some((name, _)) = owned.iter().find(|(_, is_given)| *is_given) {
+                return Err(useless(name, owner));
+            }
+        }
+        Ok(())
     }
 
     fn rest(&self, url: &str) -> Result<RestConfig, Problem> {

@@ -97,7 +97,8 @@ pub fn credentials(
     }
 }
 
-fn useless(name: &str, owner: &str) -> Problem {
+/// Makes the problem of a setting that serves nothing without another.
+pub fn useless(name: &str, owner: &str) -> Problem {
     Problem::usage(
         format!("the setting \"{name}\" is given without \"{owner}\""),
         "nothing would use it",

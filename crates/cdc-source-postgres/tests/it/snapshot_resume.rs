@@ -12,8 +12,13 @@ async fn snapshot_then_stream_equals_the_source_under_concurrent_writes() {
         table(&server, 5_000).await;
         let config = config(&server, "public.*");
         let mut log = Log::default();
+        let opened = tokio::sync::Semaphore::new(0);
         let writes = async {
             for round in 0..60 {
+                // Not so far ahead of the snapshot that little is left for it to read.
+                if round == 10 {
+                    opened.acquire().await.unwrap().forget();
+                }
                 server
                     .sql(&format!(
                         "INSERT INTO t SELECT 10000 + {round} * 50 + i, 'new' FROM generate_series(1, 50) i;
@@ -27,6 +32,7 @@ async fn snapshot_then_stream_equals_the_source_under_concurrent_writes() {
         // WHEN it is captured meanwhile
         let capture = async {
             let mut session = open(&config, &mut log).await.unwrap();
+            opened.add_permits(1);
             for _ in 0..200 {
                 session.step(&mut log).await.unwrap();
                 tokio::task::yield_now().await;
@@ -41,8 +47,7 @@ async fn snapshot_then_stream_equals_the_source_under_concurrent_writes() {
         // THEN nothing is missing and nothing doubled
         log.assert_equals("public.t", server.rows("SELECT * FROM t").await);
         let reads = log.events.iter().filter(|event| event.op == Op::Read).count();
-        // However many rounds the writer was ahead of the snapshot.
-        assert!(reads >= 1_000, "{reads} rows came by the snapshot");
+        assert!(reads >= 4_000, "{reads} rows came by the snapshot");
     }
 }
 

@@ -27,12 +27,14 @@ fn settings_are_printed_without_secrets_and_bad_ones_are_told() {
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("listen = \"127.0.0.1:9\"") && !text.contains("hunter2"), "{text}");
+    std::fs::write(dir.path().join("stray.toml"), "upstream_user = 'u'").unwrap();
     for (args, word) in [
         (&["--listen", "x"] as &[&str], "listen"),
         (&["--config", "none.toml"], "none.toml"),
         (&["--log-level", "loud"], "log_level"),
         (&["--no-such"], "no-such"),
         (&["--kafka", "127.0.0.1:1", "--upstream", "http://127.0.0.1:1"], "cannot both be given"),
+        (&["--config", "stray.toml"], "without \"upstream\""),
     ] {
         let output = program(dir.path(), args).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
